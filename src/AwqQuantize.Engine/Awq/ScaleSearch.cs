@@ -162,7 +162,7 @@ public sealed unsafe class ScaleSearch
         {
             using var inner = NewDisposeScope();
             var grouped = linear.abs().view(-1, n / groupSize, groupSize);
-            total.add_(grouped.div_(grouped.amax([2L], true).add_(1e-6)).view(-1, n).sum(0));
+            total.add_(grouped.div_(grouped.amax([2L], true).add_(1e-6)).view(-1, n).sum([0L]));
         }
         total.div_(linears.Sum(l => l.shape[0]));
         var result = new float[n];
