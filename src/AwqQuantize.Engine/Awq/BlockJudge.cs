@@ -25,7 +25,7 @@ internal sealed unsafe class BlockJudge(DecoderLayer layer, int block, Tensor sa
             using var inner = NewDisposeScope();
             foreach (var consumer in quantized)
                 Place(consumer, originals[consumer], ScaleFold.ColumnScales(consumer, candidate.Scales), importance, settings);
-            var error = layer.RunBlock(block, sample).sub_(wanted).square_().sum(ScalarType.Float64).item<double>();
+            var error = layer.RunBlock(block, sample).sub_(wanted).pow_(2).sum(ScalarType.Float64).item<double>();
             if (error < least)
                 (least, best) = (error, candidate);
         }
