@@ -32,7 +32,9 @@ public static unsafe class CompensatedRounding
         {
             var start = Math.Max(0, end - Block);
             using var inner = NewDisposeScope();
-            var targets = permuted.narrow(1, start, end - start).contiguous();
+            var targets = permuted.narrow(1, start, end - start).clone(); // not the same memory: both are needed
+            if (!targets.is_contiguous())
+                targets = targets.contiguous();
             if (end < n)
                 targets.addmm_(errors.narrow(1, end, n - end), curvature.Factor.narrow(0, end, n - end).narrow(1, start, end - start), 1, 1);
             RoundBlock(targets, permuted, errors, curvature, into, s, start, end - start, losses);

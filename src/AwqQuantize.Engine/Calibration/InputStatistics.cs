@@ -50,9 +50,9 @@ public sealed unsafe class InputStatistics : IDisposable
                 .addmm_(x.narrow(1, from, width).t(), x.narrow(1, from, Channels - from), 1, 1);
         }
         var magnitude = x.abs();
-        absolute.add_(magnitude.sum(0));
+        absolute.add_(magnitude.sum([0L]));
         Largest = Math.Max(Largest, magnitude.max().item<float>());
-        sum.add_(x.sum(0));
+        sum.add_(x.sum([0L]));
         Tokens += x.shape[0];
     }
 

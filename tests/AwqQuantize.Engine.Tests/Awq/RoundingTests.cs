@@ -141,8 +141,8 @@ public sealed unsafe class RoundingTests
                     e[0, i] = weights[0, i] - ((all >> 4 * i & 15) - linear.Zeros[0]) * (double)linear.Scales[0];
                 best = Math.Min(best, QuadraticLoss(e, h));
             }
-            Assert.True(improved >= best * (1 - 1e-4));
-            Assert.True(improved <= compensated * (1 + 1e-4));
+            Assert.True(improved >= best * (1 - 1e-4), $"seed {seed}: {improved} below {best}");
+            Assert.True(improved <= compensated * (1 + 1e-4), $"seed {seed}: {improved} above {compensated}");
             rounds++;
             if (improved <= best * (1 + 1e-4))
                 better++;
@@ -171,7 +171,7 @@ public sealed unsafe class RoundingTests
                     if (original + step is >= 0 and <= 15)
                     {
                         linear.Codes[r * N + i] = (byte)(original + step);
-                        Assert.True(QuadraticLoss(Subtract(weights, Dequantized(linear)), h) >= reached * (1 - 1e-5));
+                        Assert.True(QuadraticLoss(Subtract(weights, Dequantized(linear)), h) >= reached * (1 - 1e-5), $"row {r}, column {i}, step {step}");
                     }
                 linear.Codes[r * N + i] = original;
             }
@@ -181,7 +181,7 @@ public sealed unsafe class RoundingTests
             foreach (var factor in new[] { 0.99f, 1.01f })
             {
                 linear.Scales[g] = original * factor;
-                Assert.True(QuadraticLoss(Subtract(weights, Dequantized(linear)), h) >= reached * (1 - 1e-4));
+                Assert.True(QuadraticLoss(Subtract(weights, Dequantized(linear)), h) >= reached * (1 - 1e-4), $"scale {g}, factor {factor}: {QuadraticLoss(Subtract(weights, Dequantized(linear)), h)} below {reached}");
             }
             linear.Scales[g] = original;
         }
