@@ -7,6 +7,7 @@ using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Tokenization;
 using TorchSharp;
 using static TorchSharp.torch;
+using RoundingMode = AwqQuantize.Engine.Awq.RoundingMode;
 
 namespace AwqQuantize.Benchmarks;
 
