@@ -1,0 +1,24 @@
+using System.Text.Json.Nodes;
+
+namespace AwqQuantize.Engine.Architectures;
+
+/// <summary>
+/// The two forms of config.json: what transformers 5 writes (<c>rope_parameters</c>) is brought to the older one
+/// (<c>rope_theta</c>, <c>rope_scaling</c>, <c>partial_rotary_factor</c> at the top), which most published checkpoints have.
+/// </summary>
+internal static class ConfigForms
+{
+    public static JsonObject Normalise(JsonObject config)
+    {
+        var result = config.DeepClone().AsObject();
+        if (result["rope_parameters"] is not JsonObject rope || rope.Any(p => p.Value is JsonObject))
+            return result;
+        foreach (var key in (string[])["rope_theta", "partial_rotary_factor"])
+        {
+            if (rope[key] is { } value)
+                result[key] = value.DeepClone();
+        }
+        result["rope_scaling"] = rope.DeepClone();
+        return result;
+    }
+}

@@ -1,0 +1,151 @@
+namespace AwqQuantize.Engine.Architectures;
+
+internal static partial class DescriptionGrammar
+{
+    public static readonly string[] BlockKinds = ["attention", "mlp"];
+
+    private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
+
+    private static Field Number(string key, string meaning, bool required = false) => new(key, FieldKind.Number, meaning, required);
+
+    private static Field Flag(string key, string meaning) => new(key, FieldKind.Flag, meaning);
+
+    private static Field Node(string key, string node, string meaning, bool required = false) => new(key, FieldKind.Object, meaning, required, node);
+
+    private static Field Norm(string key, string meaning, string node = "norm") => new(key, FieldKind.Norm, meaning, Node: node);
+
+    private static Field Keyword(string key, string meaning, params string[] values) => new(key, FieldKind.Keyword, meaning, Values: values);
+
+    private static readonly Field[] NormFields =
+    [
+        Keyword("kind", "rms: root mean square; layer: mean and variance", "rms", "layer"),
+        Number("epsilon", "added to the variance or mean square"),
+        Flag("one_plus", "multiplies by 1 + weight"),
+        Flag("weight", "false where the norm has no parameters"),
+        Flag("bias", "whether there is a bias"),
+    ];
+
+    public static readonly IReadOnlyDictionary<string, Field[]> Nodes = new Dictionary<string, Field[]>
+    {
+        ["root"] =
+        [
+            new("model_type", FieldKind.Strings, "the config's model_type values that this description is for; none for a base of others"),
+            Name("extends", "name of the description that this one changes (JSON merge patch)"),
+            new("roots", FieldKind.Strings, "what {root} in names can stand for; the first under which the token embedding is found"),
+            new("let", FieldKind.Map, "variables: expressions that others can use by name; hidden, layers, vocabulary and positions must be among them"),
+            Node("norm", "norm_defaults", "what the description's norms are unless they say otherwise"),
+            Node("embedding", "embedding", "token ids to hidden states", required: true),
+            Node("layer", "layer", "one decoder layer; i is its index", required: true),
+            Norm("final_norm", "norm before the head"),
+            Node("head", "head", "hidden states to logits", required: true),
+            new("ignored_tensors", FieldKind.Strings, "patterns (with *) of tensors that mean nothing"),
+            Flag("ignore_layers_beyond", "tensors of layers at and past the layer count are tolerated (next-token prediction)"),
+            new("supported", FieldKind.Map, "config keys with the values that are supported; null stands for a missing key"),
+            new("neutral", FieldKind.Map, "config keys that must have one of these values, or be missing, where the description does not read them"),
+            new("inert", FieldKind.Strings, "config keys that do not change what the model computes"),
+        ],
+        ["norm_defaults"] = NormFields,
+        ["norm"] = [Name("name", "module"), Number("size", "channels, where not those of the residual stream"), .. NormFields],
+        ["head_norm"] =
+        [
+            Name("name", "module; {h} stands for the head where each has one of its own"), .. NormFields,
+            Keyword("span", "head: one weight for each head alike; each_head: weights of its own; all: all heads at once", "head", "each_head", "all"),
+            Flag("after_rotary", "comes after the rotary embedding"),
+        ],
+        ["embedding"] =
+        [
+            Name("tokens", "module of the token embedding", required: true),
+            Number("width", "its columns where not the hidden size"),
+            Number("multiplier", "factor"),
+            Norm("norm", "norm of the embedding"),
+            Name("positions", "module of learned positions"),
+            Number("position_rows", "rows of the learned positions"),
+            Number("position_offset", "row of position 0"),
+            Flag("sinusoidal", "positions are [sin | cos], not stored"),
+            Name("project_in", "linear from the embedding's width to the hidden size"),
+        ],
+        ["head"] =
+        [
+            new("name", FieldKind.Strings, "module of the head; the first of several that exists"),
+            Flag("tied", "the weight is the token embedding's"),
+            Flag("bias", "whether there is a bias"),
+            Number("multiplier", "factor of the logits"),
+            Number("soft_cap", "cap of the logits"),
+            Name("project_out", "linear from the hidden size to the embedding's width"),
+            Flag("normalized_weight", "rows of the weight are divided by their length"),
+        ],
+        ["layer"] =
+        [
+            Name("prefix", "module of layer {i}", required: true),
+            Flag("parallel", "all blocks read the same residual stream"),
+            Flag("transposed_linears", "linears are stored as [in, out]"),
+            new("blocks", FieldKind.Map, "residual branches by name, in order", Required: true, Node: "block"),
+        ],
+        ["block"] =
+        [
+            Keyword("kind", "what the branch computes", BlockKinds),
+            Norm("norm", "norm of the branch's input"),
+            Norm("output_norm", "norm of the branch's output"),
+            Norm("stream_norm", "norm of the residual stream after the addition"),
+            Number("multiplier", "factor of the branch's output"),
+            Flag("residual_from_norm", "the norm's output is also what the branch's output is added to"),
+            Flag("bias", "the linears of the input have biases"),
+        ],
+        ["block:attention"] =
+        [
+            Name("query", "linear"), Name("key", "linear"), Name("value", "linear"), Name("output", "linear", required: true),
+            Node("fused", "fused", "one linear for queries, keys and values"),
+            Name("gate", "linear of the input whose sigmoid multiplies the heads' outputs"),
+            Flag("gated_query", "per head, query gives [query | gate]"),
+            Flag("output_bias", "output has a bias"),
+            Number("heads", "query heads", required: true), Number("kv_heads", "key-value heads"), Number("head_dim", "channels of a head", required: true),
+            Norm("query_norm", "norm of the queries", "head_norm"), Norm("key_norm", "norm of the keys", "head_norm"),
+            Node("rotary", "rotary", "rotary position embedding"),
+            Node("alibi", "alibi", "linear biases"),
+            Node("temperature", "temperature", "queries × (1 + strength · ln(1 + floor((position + offset) / period)))"),
+            Number("scale", "factor of the scores; head_dim^-0.5 if absent"),
+            Number("window", "positions that a query sees, its own included"),
+            Number("chunk", "length of aligned chunks within which positions see each other"),
+            Number("soft_cap", "cap of the scores"),
+            Number("clip", "clamp of queries, keys and values"),
+            Name("sinks", "parameter [heads]: one more logit per head"),
+            Flag("tiled_kv", "query head h uses kv head h % kv_heads"),
+        ],
+        ["block:mlp"] = [.. MlpFields],
+        ["fused"] =
+        [
+            Name("name", "linear", required: true),
+            Number("groups", "the rows are this many groups of [queries, keys, values]; 1 if absent"),
+            Keyword("order", "order within a group", "qkv", "qvk"),
+        ],
+        ["rotary"] =
+        [
+            Number("theta", "base of the frequencies", required: true),
+            Number("dims", "rotated dimensions; all of a head's if absent"),
+            Keyword("pairs", "half: j and j + dims/2; interleaved: 2j and 2j+1", "half", "interleaved"),
+            new("scaling", FieldKind.Value, "the config's scaling object"),
+            new("scaling_keys", FieldKind.Strings, "keys of that object that the description reads itself"),
+            Number("original_positions", "length before stretching, where the scaling object does not say"),
+        ],
+        ["alibi"] =
+        [
+            Keyword("slopes", "extended: bloom's; interleaved: mpt's", "extended", "interleaved"),
+            Number("max_bias", "exponent of the last slope, for interleaved"),
+            Flag("scaled", "the bias takes the softmax scale too"),
+            Flag("bfloat16", "the bias is rounded to bfloat16"),
+        ],
+        ["temperature"] = [Number("strength", "factor", required: true), Number("period", "positions", required: true), Number("offset", "positions")],
+    };
+
+    private static Field[] MlpFields =>
+    [
+        Name("gate", "linear"), Name("up", "linear"), Name("down", "linear", required: true),
+        Name("gate_up", "one linear for gate and up"),
+        Flag("up_first", "the rows of gate_up begin with up"),
+        Number("width", "channels between", required: true),
+        Keyword("activation", "Hugging Face's name of the function", ActivationSpec.Known),
+        Number("limit", "clamp of clamped_swiglu"),
+        Name("activation_module", "module with the parameters of xielu"),
+        Flag("down_bias", "down has a bias; as the others if absent"),
+    ];
+}

@@ -1,0 +1,90 @@
+using System.Numerics;
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>
+/// Rounds the columns of a linear one after another in descending activation order; each is rounded to a target that makes up for
+/// the errors made so far (see <see cref="Curvature"/>). Scales and zero points are fixed beforehand ("static groups"), so the
+/// result fits the AWQ format unchanged.
+/// </summary>
+public static unsafe class CompensatedRounding
+{
+    private const int Block = 128;
+
+    /// <summary>Rounds all rows.</summary>
+    /// <param name="weights">[rows, in] float32, contiguous; not changed.</param>
+    /// <param name="curvature">Of the inputs.</param>
+    /// <param name="into">Has scales and zero points for weights · <paramref name="s"/>; receives the codes.</param>
+    /// <param name="s">Candidate scales of the columns, [in]: codes are those of weights · s, the loss is that of codes / s. Null for ones.</param>
+    /// <returns>Σ over rows of e H eᵀ with e = weights - dequantised / s.</returns>
+    public static double Round(Tensor weights, Curvature curvature, QuantizedLinear into, float[]? s = null)
+    {
+        var (rows, n) = (into.Rows, into.Columns);
+        using var scope = NewDisposeScope();
+        var index = tensor(curvature.Order.Select(i => (long)i).ToArray());
+        var permuted = weights.index_select(1, index);
+        var errors = empty(rows, n);
+        var losses = new double[rows];
+        for (var end = n; end > 0; end -= Block)
+        {
+            var start = Math.Max(0, end - Block);
+            using var inner = NewDisposeScope();
+            var targets = permuted.narrow(1, start, end - start).clone(); // not the same memory: both are needed
+            if (!targets.is_contiguous())
+                targets = targets.contiguous();
+            if (end < n)
+                targets.addmm_(errors.narrow(1, end, n - end), curvature.Factor.narrow(0, end, n - end).narrow(1, start, end - start), 1, 1);
+            RoundBlock(targets, permuted, errors, curvature, into, s, start, end - start, losses);
+        }
+        return losses.Sum();
+    }
+
+    private static void RoundBlock(
+        Tensor targets, Tensor permuted, Tensor errors, Curvature curvature, QuantizedLinear into, float[]? s, int start, int width, double[] losses)
+    {
+        var (n, groups, size) = (into.Columns, into.Groups, into.GroupSize);
+        float* t = TensorMemory.Floats(targets), w = TensorMemory.Floats(permuted), e = TensorMemory.Floats(errors);
+        // The block's own triangle, with zeros on and above the diagonal, so that whole vectors can be added.
+        var triangle = new float[width * width];
+        var v = TensorMemory.Floats(curvature.Factor);
+        for (var r = 0; r < width; r++)
+            for (var c = 0; c < r; c++)
+                triangle[r * width + c] = v[(long)(start + r) * n + start + c];
+        var lanes = Vector<float>.Count;
+        RowParallel.For(into.Rows, width * (width / 2 + 8L), (from, to) =>
+        {
+            fixed (float* tri = triangle)
+            fixed (byte* codes = into.Codes)
+                for (long row = from; row < to; row++)
+                {
+                    var target = t + row * width;
+                    var loss = 0.0;
+                    for (var k = width - 1; k >= 0; k--)
+                    {
+                        var column = curvature.Order[start + k];
+                        var g = row * groups + column / size;
+                        var (scale, zero) = (into.Scales[g], (float)into.Zeros[g]);
+                        var factor = s == null ? 1 : s[column];
+                        var code = GroupRange.Code(target[k] * factor, 1 / scale, zero);
+                        var value = (code - zero) * scale / factor;
+                        codes[row * n + column] = (byte)code;
+                        var miss = target[k] - value;
+                        loss += (double)miss * miss * curvature.Pivots[column];
+                        var error = w[row * n + start + k] - value;
+                        e[row * n + start + k] = error;
+                        var line = tri + k * width;
+                        var m = 0;
+                        var spread = new Vector<float>(error);
+                        for (; m + lanes <= width && m < k; m += lanes)
+                            Vector.Store(Vector.Load(target + m) + spread * Vector.Load(line + m), target + m);
+                        for (; m < k; m++)
+                            target[m] += error * line[m];
+                    }
+                    losses[row] += loss;
+                }
+        });
+    }
+}

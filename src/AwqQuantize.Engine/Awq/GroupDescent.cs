@@ -1,0 +1,142 @@
+using System.Numerics;
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>
+/// Improves a rounded linear group by group, all else fixed: first the group's scale by least squares for its codes, then every
+/// code by coordinate descent, both on the full quadratic form. The loss never grows.
+/// </summary>
+public static unsafe class GroupDescent
+{
+    /// <summary>Runs sweeps over all groups.</summary>
+    /// <param name="weights">[rows, in] float32, what is to be approximated.</param>
+    /// <param name="curvature">Of the inputs.</param>
+    /// <param name="linear">Improved in place.</param>
+    /// <param name="sweeps">How many times all groups are visited.</param>
+    /// <param name="refitScales">Whether the group scales may change.</param>
+    /// <returns>By how much the loss fell.</returns>
+    public static double Improve(Tensor weights, Curvature curvature, QuantizedLinear linear, int sweeps, bool refitScales = true)
+    {
+        var (rows, n, size) = (linear.Rows, linear.Columns, linear.GroupSize);
+        using var scope = NewDisposeScope();
+        var errors = empty(rows, n);
+        linear.Dequantize(TensorMemory.Floats(errors));
+        errors.sub_(weights);
+        var values = empty(rows, size);
+        var gains = new double[rows];
+        for (var sweep = 0; sweep < sweeps; sweep++)
+            for (var g = 0; g < linear.Groups; g++)
+            {
+                using var inner = NewDisposeScope();
+                var columns = curvature.H.narrow(1, g * (long)size, size);
+                var gradient = errors.mm(columns);
+                var own = columns.narrow(0, g * (long)size, size).contiguous();
+                Centred(linear, g, TensorMemory.Floats(values));
+                var bent = values.mm(own);
+                Group(linear, g, gradient, bent, values, own, errors, refitScales, gains);
+            }
+        return gains.Sum();
+    }
+
+    /// <summary>Codes minus zero points of one group, [rows, group size].</summary>
+    private static void Centred(QuantizedLinear linear, int g, float* values)
+    {
+        var (n, size) = (linear.Columns, linear.GroupSize);
+        RowParallel.For(linear.Rows, size, (from, to) =>
+        {
+            for (long row = from; row < to; row++)
+            {
+                float zero = linear.Zeros[row * linear.Groups + g];
+                var start = row * n + (long)g * size;
+                for (var i = 0; i < size; i++)
+                    values[row * size + i] = linear.Codes[start + i] - zero;
+            }
+        });
+    }
+
+    private static void Group(
+        QuantizedLinear linear, int g, Tensor gradient, Tensor bent, Tensor values, Tensor own, Tensor errors, bool refitScales, double[] gains)
+    {
+        var (n, size, groups) = (linear.Columns, linear.GroupSize, linear.Groups);
+        float* grad = TensorMemory.Floats(gradient), hc = TensorMemory.Floats(bent), c = TensorMemory.Floats(values),
+            h = TensorMemory.Floats(own), e = TensorMemory.Floats(errors);
+        RowParallel.For(linear.Rows, size * 24L, (from, to) =>
+        {
+            for (long row = from; row < to; row++)
+            {
+                float* v = grad + row * size, hv = hc + row * size, code = c + row * size;
+                var at = row * groups + g;
+                var error = e + row * n + (long)g * size;
+                var scale = linear.Scales[at];
+                if (refitScales)
+                {
+                    // d loss / d scale = 2 c·v, second derivative 2 cᵀHc.
+                    var (slope, bend) = (Dot(code, v, size), Dot(code, hv, size));
+                    if (bend > 0)
+                    {
+                        var refitted = GroupRange.Storable(MathF.Max(scale - slope / bend, scale * 0.5f));
+                        var step = refitted - scale;
+                        if (step != 0 && 2 * step * slope + step * step * bend is var change and < 0)
+                        {
+                            gains[row] -= change;
+                            AddScaled(v, hv, step, size);
+                            AddScaled(error, code, step, size);
+                            linear.Scales[at] = scale = refitted;
+                        }
+                    }
+                }
+                float low = -linear.Zeros[at], high = 15 - linear.Zeros[at];
+                for (var pass = 0; pass < 3; pass++)
+                {
+                    var changed = false;
+                    for (var i = 0; i < size; i++)
+                    {
+                        var bend = h[(long)i * size + i];
+                        var wanted = Math.Clamp(MathF.Round(code[i] - v[i] / (bend * scale)), low, high);
+                        if (wanted == code[i])
+                            continue;
+                        var step = (wanted - code[i]) * scale;
+                        var change = step * (2 * v[i] + step * bend);
+                        if (change >= 0)
+                            continue;
+                        gains[row] -= change;
+                        code[i] = wanted;
+                        error[i] += step;
+                        AddScaled(v, h + (long)i * size, step, size);
+                        changed = true;
+                    }
+                    if (!changed)
+                        break;
+                }
+                var start = row * n + (long)g * size;
+                for (var i = 0; i < size; i++)
+                    linear.Codes[start + i] = (byte)(code[i] - low);
+            }
+        });
+    }
+
+    private static float Dot(float* a, float* b, int n)
+    {
+        var sum = Vector<float>.Zero;
+        var i = 0;
+        for (; i <= n - Vector<float>.Count; i += Vector<float>.Count)
+            sum += Vector.Load(a + i) * Vector.Load(b + i);
+        var total = Vector.Sum(sum);
+        for (; i < n; i++)
+            total += a[i] * b[i];
+        return total;
+    }
+
+    private static void AddScaled(float* a, float* b, float factor, int n)
+    {
+        var f = new Vector<float>(factor);
+        var i = 0;
+        for (; i <= n - Vector<float>.Count; i += Vector<float>.Count)
+            Vector.Store(Vector.Load(a + i) + f * Vector.Load(b + i), a + i);
+        for (; i < n; i++)
+            a[i] += factor * b[i];
+    }
+}

@@ -1,0 +1,65 @@
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>
+/// A linear in 4 bits: W[o, i] ≈ (code[o, i] - zero[o, g]) · scale[o, g] with g = i / group size. Scales hold float32 copies of
+/// values that are exact in float16, so that what is measured is what is stored.
+/// </summary>
+public sealed class QuantizedLinear
+{
+    public QuantizedLinear(int rows, int columns, int groupSize)
+    {
+        if (columns % groupSize != 0)
+            throw new ArgumentException($"{columns} columns are no multiple of the group size {groupSize}.");
+        (Rows, Columns, GroupSize, Groups) = (rows, columns, groupSize, columns / groupSize);
+        Codes = new byte[(long)rows * columns];
+        Scales = new float[(long)rows * Groups];
+        Zeros = new byte[(long)rows * Groups];
+    }
+
+    /// <summary>Output channels.</summary>
+    public int Rows { get; }
+
+    /// <summary>Input channels.</summary>
+    public int Columns { get; }
+
+    public int GroupSize { get; }
+
+    /// <summary>Groups per row.</summary>
+    public int Groups { get; }
+
+    /// <summary>[Rows, Columns], each 0 to 15.</summary>
+    public byte[] Codes { get; }
+
+    /// <summary>[Rows, Groups], positive, exact in float16.</summary>
+    public float[] Scales { get; }
+
+    /// <summary>[Rows, Groups], each 0 to 15.</summary>
+    public byte[] Zeros { get; }
+
+    /// <summary>Writes the dequantised weights, [Rows, Columns].</summary>
+    public unsafe void Dequantize(float* destination) =>
+        Compute.RowParallel.For(Rows, Columns, (from, to) =>
+        {
+            for (var row = from; row < to; row++)
+                for (var g = 0; g < Groups; g++)
+                {
+                    var (scale, zero) = (Scales[(long)row * Groups + g], (float)Zeros[(long)row * Groups + g]);
+                    var start = (long)row * Columns + (long)g * GroupSize;
+                    for (var i = start; i < start + GroupSize; i++)
+                        destination[i] = (Codes[i] - zero) * scale;
+                }
+        });
+
+    /// <summary>
+    /// Divides rows by s, as folding a scale into a producer asks. Codes and zero points stay; the group scales are rounded to
+    /// float16 again, so the fold costs at most half a unit in their last place.
+    /// </summary>
+    public void DivideRow(int row, float s)
+    {
+        for (var g = 0; g < Groups; g++)
+        {
+            ref var scale = ref Scales[(long)row * Groups + g];
+            scale = GroupRange.Storable(scale / s);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>How the scales of a group were formed from its statistics.</summary>
+public enum ScaleKind
+{
+    /// <summary>All ones: plain rounding.</summary>
+    Identity,
+
+    /// <summary>Mean input magnitude to a power (arXiv 2306.00978, equation 5).</summary>
+    Inputs,
+
+    /// <summary>Inputs over weights, as later versions of AWQ have it.</summary>
+    Duo,
+}
+
+/// <summary>One candidate: its scales, and what it costs.</summary>
+public sealed record ScaleCandidate(ScaleKind Kind, double Ratio, float[] Scales, double Loss)
+{
+    /// <summary>Largest over smallest scale.</summary>
+    public double Spread => Scales.Length == 0 ? 1 : Scales.Max() / Scales.Min();
+}
+
+/// <summary>
+/// Searches the per-channel scales of the linears that share an input (arXiv 2306.00978, section 3.2). A candidate is judged by
+/// what it will be used with: the rounding that follows, on a stratified sample of output rows, measured by the Gram matrix of the
+/// inputs, so that no forward is needed. The identity is among the candidates, so the winner is never worse than it on this measure.
+/// </summary>
+public sealed unsafe class ScaleSearch
+{
+    private static readonly double[] Coarse = [0.2, 0.4, 0.6, 0.8, 1.0];
+
+    private readonly Curvature curvature;
+    private readonly Tensor sample;
+    private readonly AwqSettings settings;
+    private readonly int[]? channelOf;
+    private readonly float[] inputs;
+    private readonly float[] weights;
+
+    /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, in host memory.</param>
+    /// <param name="curvature">Of their common input.</param>
+    /// <param name="magnitude">Mean |x| of each input column.</param>
+    /// <param name="group">Which columns share a scale.</param>
+    /// <param name="settings">Group size, sampled rows, and how the rounding that follows works.</param>
+    public ScaleSearch(IReadOnlyList<Tensor> linears, Curvature curvature, float[] magnitude, ScaleGroup group, AwqSettings settings)
+    {
+        (this.curvature, this.settings) = (curvature, settings);
+        channelOf = group.Consumers[0].Channel;
+        sample = Sample(linears, settings.SearchRows);
+        inputs = PerChannel(magnitude, group.Channels);
+        weights = PerChannel(WeightMagnitudes(linears, settings.GroupSize), group.Channels);
+    }
+
+    /// <summary>All candidates that were tried, best first; the first may be the identity.</summary>
+    public IReadOnlyList<ScaleCandidate> Run(CancellationToken cancel)
+    {
+        var tried = new List<ScaleCandidate> { Judge(ScaleKind.Identity, 0, [.. inputs.Select(_ => 1f)]) };
+        foreach (var kind in new[] { ScaleKind.Inputs, ScaleKind.Duo })
+        {
+            var best = Coarse.Select(ratio => TryRatio(kind, ratio)).MinBy(c => c.Loss)!;
+            foreach (var step in new[] { 0.1, 0.05 })
+            {
+                var centre = best.Ratio;
+                foreach (var ratio in new[] { centre - step, centre + step })
+                    if (ratio is > 0 and <= 1 && TryRatio(kind, ratio) is var refined && refined.Loss < best.Loss)
+                        best = refined;
+            }
+        }
+        sample.Dispose();
+        return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
+
+        ScaleCandidate TryRatio(ScaleKind kind, double ratio)
+        {
+            cancel.ThrowIfCancellationRequested();
+            var candidate = Judge(kind, ratio, Scales(kind, ratio));
+            tried.Add(candidate);
+            return candidate;
+        }
+    }
+
+    /// <summary>The loss of any scales on the sampled rows.</summary>
+    /// <param name="kind">Reported with the candidate.</param>
+    /// <param name="ratio">Reported with the candidate.</param>
+    /// <param name="scales">One per channel.</param>
+    public ScaleCandidate Judge(ScaleKind kind, double ratio, float[] scales)
+    {
+        using var scope = NewDisposeScope();
+        var n = curvature.Columns;
+        var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
+        var linear = new QuantizedLinear((int)sample.shape[0], n, settings.GroupSize);
+        var scaled = sample.clone();
+        var w = TensorMemory.Floats(scaled);
+        var importance = new float[n];
+        for (var i = 0; i < n; i++)
+            importance[i] = curvature.Pivots[i] / (s[i] * s[i]);
+        RowParallel.For(linear.Rows, n, (from, to) =>
+        {
+            for (long row = from; row < to; row++)
+                for (var i = 0; i < n; i++)
+                    w[row * n + i] *= s[i];
+        });
+        fixed (float* weight = settings.FitRanges ? importance : null)
+            RangeFit.Fit(w, weight, linear);
+        return new ScaleCandidate(kind, ratio, scales, settings.Rounding == RoundingMode.Compensated
+            ? CompensatedRounding.Round(sample, curvature, linear, s)
+            : NearestLoss(w, linear, s));
+    }
+
+    private double NearestLoss(float* scaled, QuantizedLinear linear, float[] s)
+    {
+        NearestRounding.Round(scaled, linear);
+        var error = empty_like(sample);
+        var (e, n) = ((nint)TensorMemory.Floats(error), linear.Columns);
+        linear.Dequantize((float*)e);
+        RowParallel.For(linear.Rows, n, (from, to) =>
+        {
+            for (long row = from; row < to; row++)
+                for (var i = 0; i < n; i++)
+                    ((float*)e)[row * n + i] /= s[i];
+        });
+        error.sub_(sample);
+        return error.mm(curvature.H).mul_(error).sum(ScalarType.Float64).item<double>();
+    }
+
+    /// <summary>s of one kind and ratio, normalised to sqrt(max · min) = 1.</summary>
+    private float[] Scales(ScaleKind kind, double ratio)
+    {
+        var s = new float[inputs.Length];
+        for (var i = 0; i < s.Length; i++)
+        {
+            var value = Math.Pow(inputs[i], ratio);
+            if (kind == ScaleKind.Duo)
+                value /= Math.Pow(weights[i], 1 - ratio) + 1e-4;
+            s[i] = (float)Math.Max(value, 1e-4);
+        }
+        var norm = MathF.Sqrt(s.Max() * s.Min());
+        for (var i = 0; i < s.Length; i++)
+            s[i] = float.IsFinite(s[i] / norm) ? s[i] / norm : 1;
+        return s;
+    }
+
+    /// <summary>Means over the columns that share a scale.</summary>
+    private float[] PerChannel(float[] columns, int channels)
+    {
+        if (channelOf is null)
+            return columns;
+        var sums = new float[channels];
+        var counts = new int[channels];
+        for (var i = 0; i < columns.Length; i++)
+        {
+            sums[channelOf[i]] += columns[i];
+            counts[channelOf[i]]++;
+        }
+        return [.. sums.Zip(counts, (sum, count) => sum / Math.Max(1, count))];
+    }
+
+    /// <summary>Evenly spread rows of all linears, [rows, in].</summary>
+    private static Tensor Sample(IReadOnlyList<Tensor> linears, int rows)
+    {
+        using var scope = NewDisposeScope();
+        var total = linears.Sum(l => l.shape[0]);
+        var parts = linears.Select(linear =>
+        {
+            var all = linear.shape[0];
+            var count = Math.Min(all, Math.Max(1, (long)Math.Round((double)rows * all / total)));
+            var index = Enumerable.Range(0, (int)count).Select(i => (2L * i + 1) * all / (2 * count)).ToArray();
+            return linear.index_select(0, tensor(index));
+        }).ToArray();
+        return cat(parts, 0).MoveToOuterDisposeScope().DetachFromDisposeScope();
+    }
+
+    /// <summary>Mean over all rows of |w| relative to the largest of its group.</summary>
+    private static float[] WeightMagnitudes(IReadOnlyList<Tensor> linears, int groupSize)
+    {
+        using var scope = NewDisposeScope();
+        var n = linears[0].shape[1];
+        var total = zeros(n);
+        foreach (var linear in linears)
+        {
+            using var inner = NewDisposeScope();
+            var grouped = linear.abs().view(-1, n / groupSize, groupSize);
+            total.add_(grouped.div_(grouped.amax([2L], true).add_(1e-6)).view(-1, n).sum([0L]));
+        }
+        total.div_(linears.Sum(l => l.shape[0]));
+        var result = new float[n];
+        for (var i = 0; i < n; i++)
+            result[i] = TensorMemory.Floats(total)[i];
+        return result;
+    }
+}

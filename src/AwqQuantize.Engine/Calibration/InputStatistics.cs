@@ -1,0 +1,107 @@
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Calibration;
+
+/// <summary>
+/// What is remembered of the inputs x of some linears: the Gram matrix Σ x xᵀ, Σ |x|, the largest |x| and the token count. The
+/// activations themselves are never kept.
+/// </summary>
+public sealed unsafe class InputStatistics : IDisposable
+{
+    // Rows of a tile of the upper triangle: large enough for the matrix kernel's peak, small enough to skip most of the other half.
+    private const int Tile = 512;
+
+    private readonly Tensor sum;
+    private readonly Tensor absolute;
+    private Tensor? gram;
+
+    /// <param name="channels">Width of the inputs.</param>
+    /// <param name="device">Where they are summed up.</param>
+    public InputStatistics(int channels, Device device)
+    {
+        Channels = channels;
+        gram = zeros(channels, channels, device: device);
+        absolute = zeros(channels, device: device);
+        sum = zeros(channels, device: device);
+    }
+
+    public int Channels { get; }
+
+    /// <summary>Tokens seen.</summary>
+    public long Tokens { get; private set; }
+
+    /// <summary>Largest |x| seen; values past 65504 overflow float16 kernels.</summary>
+    public float Largest { get; private set; }
+
+    /// <summary>Adds tokens.</summary>
+    /// <param name="x">[tokens, channels] float32, contiguous.</param>
+    public void Add(Tensor x)
+    {
+        if (x.shape[0] == 0)
+            return;
+        using var scope = NewDisposeScope();
+        for (long from = 0; from < Channels; from += Tile)
+        {
+            var width = Math.Min(Tile, Channels - from);
+            using var tile = NewDisposeScope();
+            gram!.narrow(0, from, width).narrow(1, from, Channels - from)
+                .addmm_(x.narrow(1, from, width).t(), x.narrow(1, from, Channels - from), 1, 1);
+        }
+        var magnitude = x.abs();
+        absolute.add_(magnitude.sum([0L]));
+        Largest = Math.Max(Largest, magnitude.max().item<float>());
+        sum.add_(x.sum([0L]));
+        Tokens += x.shape[0];
+    }
+
+    /// <summary>Mean |x| of each channel.</summary>
+    public float[] MeanMagnitude() => PerToken(absolute);
+
+    /// <summary>Mean of each channel.</summary>
+    public float[] Mean() => PerToken(sum);
+
+    /// <summary>Σ x xᵀ / tokens, [channels, channels] float32 in host memory, handed over to the caller; can be taken once.</summary>
+    public Tensor TakeGram()
+    {
+        var taken = gram ?? throw new InvalidOperationException("The Gram matrix was taken before.");
+        gram = null;
+        if (taken.device_type != DeviceType.CPU)
+        {
+            var moved = taken.cpu();
+            taken.Dispose();
+            taken = moved;
+        }
+        var h = TensorMemory.Floats(taken);
+        var (n, factor) = ((long)Channels, 1f / Math.Max(1, Tokens));
+        // Scales the upper triangle and mirrors it, tile by tile so that both sides stay in the cache.
+        const int Side = 64;
+        RowParallel.For((int)((n + Side - 1) / Side), Side * n, (from, to) =>
+        {
+            for (long bi = from; bi < to; bi++)
+                for (var bj = bi; bj * Side < n; bj++)
+                    for (var i = bi * Side; i < Math.Min(n, (bi + 1) * Side); i++)
+                        for (var j = Math.Max(i, bj * Side); j < Math.Min(n, (bj + 1) * Side); j++)
+                            h[j * n + i] = h[i * n + j] *= factor;
+        });
+        return taken;
+    }
+
+    public void Dispose()
+    {
+        gram?.Dispose();
+        absolute.Dispose();
+        sum.Dispose();
+    }
+
+    private float[] PerToken(Tensor total)
+    {
+        using var scope = NewDisposeScope();
+        var values = total.cpu();
+        var result = new float[Channels];
+        for (var i = 0; i < Channels; i++)
+            result[i] = TensorMemory.Floats(values)[i] / Math.Max(1, Tokens);
+        return result;
+    }
+}

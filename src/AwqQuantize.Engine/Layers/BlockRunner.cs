@@ -1,0 +1,35 @@
+using AwqQuantize.Engine.Architectures;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Layers;
+
+/// <summary>Computes one kind of block from the weights as they are now; keeps nothing that depends on them.</summary>
+internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
+{
+    protected LayerWeights Weights { get; } = weights;
+
+    protected PositionTables Tables { get; } = tables;
+
+    /// <summary>The block's output for its (normalised) input, both [batch, length, hidden]; the input is left as it is.</summary>
+    public abstract Tensor Run(Tensor x, IActivationObserver? observer);
+
+    public static BlockRunner Create(BlockSpec block, LayerWeights weights, PositionTables tables) => block switch
+    {
+        AttentionSpec attention => new AttentionRunner(attention, weights, tables),
+        MlpSpec mlp => new MlpRunner(mlp, weights, tables),
+        _ => throw new InvalidOperationException($"no runner for {block.GetType().Name}"),
+    };
+
+    /// <summary>x·Wᵀ + b.</summary>
+    protected Tensor Linear(string module, Tensor x) =>
+        nn.functional.linear(x, Weights[$"{module}.weight"], Weights.Contains($"{module}.bias") ? Weights[$"{module}.bias"] : null);
+
+    /// <summary>Shows the input of a site to the observer, if it wants it.</summary>
+    protected static void Observe(IActivationObserver? observer, string site, Tensor x)
+    {
+        if (observer is null || !observer.Wants(site))
+            return;
+        using var scope = NewDisposeScope();
+        observer.OnInput(site, x.reshape(-1, x.shape[^1]).contiguous());
+    }
+}

@@ -1,0 +1,90 @@
+using AwqQuantize.Engine.Architectures;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Layers;
+
+/// <summary>One decoder layer with its weights. Runs again after its weights were changed: nothing is derived from them beforehand.</summary>
+public sealed class DecoderLayer : IDisposable
+{
+    private readonly BlockRunner[] runners;
+
+    internal DecoderLayer(LayerGraph graph, LayerWeights weights, PositionTables tables)
+    {
+        (Graph, Weights) = (graph, weights);
+        runners = [.. graph.Blocks.Select(b => BlockRunner.Create(b, weights, tables))];
+    }
+
+    public LayerGraph Graph { get; }
+
+    public LayerWeights Weights { get; }
+
+    /// <summary>Where the weights are and the layer runs.</summary>
+    public Device Device => Weights[Weights.Names.First()].device;
+
+    /// <summary>The hidden states after the layer. Rows start at position 0, are as long as each other, and attend causally.</summary>
+    /// <param name="hidden">[batch, length, hidden], float32; left as it is.</param>
+    public Tensor Forward(Tensor hidden, IActivationObserver? observer = null)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var stream = hidden;
+        for (var block = 0; block < Graph.BlockCount; block++)
+        {
+            using var inner = NewDisposeScope();
+            var before = stream;
+            stream = Advance(block, stream, observer).MoveToOuterDisposeScope();
+            if (!ReferenceEquals(before, hidden))
+                before.Dispose();
+        }
+        return stream.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What a block adds to the residual stream. The parallel branches of a layer are one block.</summary>
+    /// <param name="block">Index of the block.</param>
+    /// <param name="entrance">The residual stream at its entrance, [batch, length, hidden].</param>
+    public Tensor RunBlock(int block, Tensor entrance, IActivationObserver? observer = null)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        return Branches(block, entrance, observer).Output.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The residual stream behind a block, given the one at its entrance; both [batch, length, hidden].</summary>
+    public Tensor Advance(int block, Tensor entrance, IActivationObserver? observer = null)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var (output, residual) = Branches(block, entrance, observer);
+        observer?.OnBlock(block, entrance, output);
+        output.add_(residual);
+        if (!Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm)
+            output = Normalization.Apply(norm, Parameter, output);
+        return output.MoveToOuterDisposeScope();
+    }
+
+    public Tensor RunExpert(int block, int expert, Tensor x, IActivationObserver? observer = null) => throw new NotSupportedException();
+
+    /// <summary>The sum of a block's branches, and what it is added to.</summary>
+    private (Tensor Output, Tensor Residual) Branches(int block, Tensor entrance, IActivationObserver? observer)
+    {
+        var (first, count) = Graph.Parallel ? (0, Graph.Blocks.Count) : (block, 1);
+        Tensor? sum = null, normed = null;
+        for (var b = first; b < first + count; b++)
+        {
+            var spec = Graph.Blocks[b];
+            if (b == first || spec.Norm is null || spec.Norm != Graph.Blocks[b - 1].Norm)
+                normed = spec.Norm is null ? entrance : Normalization.Apply(spec.Norm, Parameter, entrance);
+            var output = runners[b].Run(normed!, observer);
+            if (spec.OutputNorm is not null)
+                output = Normalization.Apply(spec.OutputNorm, Parameter, output);
+            if (spec.Multiplier != 1)
+                output.mul_(spec.Multiplier);
+            sum = sum is null ? output : sum.add_(output);
+        }
+        return (sum!, Graph.Blocks[first].ResidualFromNorm ? normed! : entrance);
+    }
+
+    private Tensor Parameter(string name) => Weights[name];
+
+    public void Dispose() => Weights.Dispose();
+}

@@ -1,0 +1,35 @@
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Layers;
+
+/// <summary>The float tensors of a model folder. The folder must outlive it.</summary>
+public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
+{
+    /// <summary>Name and shape of every tensor, as <see cref="Architectures.ArchitectureCatalog.Resolve"/> takes them.</summary>
+    public IReadOnlyDictionary<string, long[]> Shapes => folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape);
+
+    public bool Contains(string name) => folder.Tensors.ContainsKey(name);
+
+    public long[] Shape(string name) => folder.Entry(name).Shape;
+
+    public unsafe Tensor Read(string name, Device device)
+    {
+        var result = empty(folder.Entry(name).Shape, ScalarType.Float32);
+        try
+        {
+            folder.ReadFloat(name, TensorMemory.Floats(result));
+        }
+        catch
+        {
+            result.Dispose();
+            throw;
+        }
+        folder.Release(name);
+        if (device.type == TorchSharp.DeviceType.CPU)
+            return result;
+        using (result)
+            return result.to(device);
+    }
+}

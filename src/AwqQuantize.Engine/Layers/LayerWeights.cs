@@ -1,0 +1,116 @@
+using AwqQuantize.Engine.Architectures;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Layers;
+
+/// <summary>
+/// The weights of one layer in the form that the engine computes with: float32, linears as [out, in], experts one by one, keyed
+/// by name relative to the layer.
+/// </summary>
+public sealed class LayerWeights : IDisposable
+{
+    private readonly LayerGraph graph;
+    private readonly Dictionary<string, Tensor> tensors = [];
+
+    private LayerWeights(LayerGraph graph) => this.graph = graph;
+
+    public Tensor this[string name] => tensors[name];
+
+    public IEnumerable<string> Names => graph.Parameters.Select(p => p.Name);
+
+    public long ByteSize => tensors.Values.Sum(t => t.numel() * t.element_size());
+
+    public bool Contains(string name) => tensors.ContainsKey(name);
+
+    /// <summary>Replaces a tensor; the old one is disposed. Takes ownership.</summary>
+    public void Set(string name, Tensor value)
+    {
+        var old = tensors[name];
+        value.DetachFromDisposeScope();
+        tensors[name] = value;
+        if (!ReferenceEquals(old, value))
+            old.Dispose();
+    }
+
+    /// <summary>Reads a layer's tensors and brings them to the engine's form.</summary>
+    public static LayerWeights Load(LayerGraph graph, ITensorSource source, Device device)
+    {
+        var weights = new LayerWeights(graph);
+        try
+        {
+            using var guard = no_grad();
+            foreach (var stored in graph.Parameters.GroupBy(p => p.Stored))
+            {
+                using var scope = NewDisposeScope();
+                var whole = source.Read(stored.Key.Name, device);
+                foreach (var parameter in stored)
+                {
+                    var part = Part(whole, parameter);
+                    var own = ReferenceEquals(part, whole) || part.is_contiguous() && stored.Count() == 1 ? part : part.clone();
+                    weights.tensors.Add(parameter.Name, own.contiguous().DetachFromDisposeScope());
+                }
+            }
+            return weights;
+        }
+        catch
+        {
+            weights.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Everything of the layer that is written as float: all but the weights of quantised modules, in the layout on disk. A stacked
+    /// tensor of which some experts are quantised is written expert by expert, under the names of their modules.
+    /// </summary>
+    /// <param name="quantisedModules">Modules, relative to the layer, that are written in the quantised format.</param>
+    public IEnumerable<FloatTensor> StoredTensors(IReadOnlySet<string> quantisedModules)
+    {
+        static string Module(ParameterSpec p) => p.Name[..Math.Max(0, p.Name.LastIndexOf('.'))];
+        foreach (var stored in graph.Parameters.GroupBy(p => p.Stored))
+        {
+            var parts = stored.ToList();
+            if (!parts.Exists(p => quantisedModules.Contains(Module(p))))
+            {
+                yield return new FloatTensor(stored.Key.Name, Assemble(stored.Key, parts), stored.Key.KeepFloat32);
+                continue;
+            }
+            foreach (var part in parts.Where(p => !quantisedModules.Contains(Module(p)) || !p.Name.EndsWith(".weight", StringComparison.Ordinal)))
+                yield return new FloatTensor(graph.Prefix + part.Name, tensors[part.Name].clone(), stored.Key.KeepFloat32);
+        }
+    }
+
+    private Tensor Assemble(StoredTensor stored, List<ParameterSpec> parts)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var whole = empty(stored.Shape, ScalarType.Float32, tensors[parts[0].Name].device);
+        foreach (var part in parts)
+            Part(whole, part).copy_(tensors[part.Name]);
+        return whole.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>A parameter's part of the tensor that holds it, as a view.</summary>
+    private static Tensor Part(Tensor whole, ParameterSpec parameter)
+    {
+        var part = whole;
+        if (parameter.Expert >= 0)
+        {
+            // Some checkpoints stack experts along the rows of one matrix.
+            var shape = parameter.Stored.Shape;
+            var rows = shape[0] == parameter.Experts ? shape : [parameter.Experts, shape[0] / parameter.Experts, .. shape[1..]];
+            part = whole.view(rows).select(0, parameter.Expert);
+        }
+        if (parameter.Transposed)
+            part = part.transpose(-2, -1);
+        return part.shape.Length == 0 || part.shape[0] == parameter.Shape[0] ? part
+            : part.slice(0, parameter.RowStart, parameter.RowStart + parameter.RowStep * (parameter.Shape[0] - 1) + 1, parameter.RowStep);
+    }
+
+    public void Dispose()
+    {
+        foreach (var tensor in tensors.Values)
+            tensor.Dispose();
+        tensors.Clear();
+    }
+}

@@ -1,0 +1,55 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Tests.Layers;
+
+/// <summary>Every tiny model against the outputs of transformers that lie beside it.</summary>
+public sealed class ParityTests
+{
+    /// <summary>Families without a description yet. This list only shrinks.</summary>
+    private static readonly string[] NotYet =
+    [
+        "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "exaone4", "falcon_40b", "falcon_7b", "gemma", "gemma2", "gemma3_text", "glm4",
+        "glm4_moe", "gpt2", "gpt_bigcode", "gpt_neox", "gpt_oss", "gptj", "granite", "llama4_text", "mixtral", "mpt", "olmo", "olmo2", "olmoe", "opt", "phi", "phi3",
+        "qwen2_moe", "qwen3_moe", "qwen3_next", "smollm3", "stablelm", "starcoder2",
+    ];
+
+    public static TheoryData<string> Cases => [.. TinyModel.Cases];
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void HiddenStatesLogitsAndLossAreThoseOfTransformers(string name)
+    {
+        if (NotYet.Contains(name))
+            Assert.Skip($"{name} has no description yet");
+        using var scope = NewDisposeScope();
+        using var tiny = TinyModel.Open(name);
+        var ids = tiny.Ids;
+        var hidden = tiny.Model.Embed(ids);
+        AssertClose(tiny.Float("hidden_states.0"), hidden, "the embedding");
+        for (var i = 0; i < tiny.Graph.LayerCount; i++)
+        {
+            using var layer = tiny.Model.LoadLayer(i);
+            var before = hidden.clone();
+            var next = layer.Forward(hidden);
+            Assert.True(before.equal(hidden).all().item<bool>(), $"layer {i} changed its input");
+            hidden = next;
+            AssertClose(tiny.Float($"hidden_states.{i + 1}"), hidden, $"layer {i}");
+        }
+        var logits = tiny.Model.Logits(hidden);
+        var expected = tiny.Float("logits");
+        var worst = logits.sub(expected).abs().max().item<float>();
+        Assert.True(worst < 1e-3, $"logits differ by {worst}");
+        var predictions = logits.narrow(1, 0, ids.shape[1] - 1).reshape(-1, logits.shape[2]);
+        var loss = nn.functional.cross_entropy(predictions, ids.narrow(1, 1, ids.shape[1] - 1).reshape(-1)).item<float>();
+        Assert.Equal(tiny.Float("loss").item<float>(), loss, 1e-4f);
+    }
+
+    /// <summary>Relative to the layer's largest hidden state, as the references' README measures it.</summary>
+    private static void AssertClose(Tensor expected, Tensor actual, string where)
+    {
+        Assert.Equal(expected.shape, actual.shape);
+        var worst = actual.sub(expected).abs().max().item<float>() / expected.abs().max().item<float>();
+        Assert.True(worst < 1e-4, $"{where} differs by {worst} of its largest value");
+    }
+}

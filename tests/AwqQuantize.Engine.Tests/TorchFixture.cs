@@ -1,0 +1,12 @@
+using System.Runtime.CompilerServices;
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+
+namespace AwqQuantize.Engine.Tests;
+
+/// <summary>Loads libtorch before the first test of the assembly.</summary>
+internal static class TorchFixture
+{
+    [ModuleInitializer]
+    internal static void Load() => TorchRuntime.EnsureLoaded();
+}
