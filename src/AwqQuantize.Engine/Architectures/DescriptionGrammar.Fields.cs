@@ -2,7 +2,7 @@ namespace AwqQuantize.Engine.Architectures;
 
 internal static partial class DescriptionGrammar
 {
-    public static readonly string[] BlockKinds = ["attention", "latent_attention", "mlp", "mixture"];
+    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mlp", "mixture"];
 
     private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
 
@@ -78,8 +78,9 @@ internal static partial class DescriptionGrammar
         [
             Name("prefix", "module of layer {i}", required: true),
             Flag("parallel", "all blocks read the same residual stream"),
+            new("order", FieldKind.Strings, "names of blocks in the order in which they run, where that differs; the others follow"),
             Flag("transposed_linears", "linears are stored as [in, out]"),
-            new("blocks", FieldKind.Map, "residual branches by name, in order", Required: true, Node: "block"),
+            new("blocks", FieldKind.Map, "residual branches by name, in the order in which they stand", Required: true, Node: "block"),
         ],
         ["block"] =
         [
@@ -122,6 +123,20 @@ internal static partial class DescriptionGrammar
             Number("kv_rank", "width of the kv latent", required: true), Number("nope_dim", "channels of a head without position", required: true),
             Number("rope_dim", "channels of a head with rotary embedding", required: true), Number("value_dim", "channels of a head's values", required: true),
             Node("rotary", "rotary", "rotary position embedding"), Number("scale", "factor of the scores"),
+        ],
+        ["block:delta_net"] =
+        [
+            Name("fused_qkvz", "linear, per key head [query, key, values, gates]"), Name("fused_ba", "linear, per key head [write strengths, decays]"),
+            Name("qkv", "linear"), Name("output_gate", "linear"), Name("write_strength", "linear"), Name("decay", "linear"),
+            Name("convolution", "module", required: true), Name("log_rate", "parameter", required: true), Name("decay_bias", "parameter", required: true),
+            Norm("head_norm", "norm of each head's output"), Name("output", "linear", required: true),
+            Number("key_heads", "heads", required: true), Number("value_heads", "heads", required: true),
+            Number("key_dim", "channels", required: true), Number("value_dim", "channels", required: true), Number("kernel", "taps", required: true),
+        ],
+        ["block:short_convolution"] =
+        [
+            Name("input", "linear to [B, C, x]", required: true), Name("convolution", "module", required: true), Name("output", "linear", required: true),
+            Number("kernel", "taps", required: true),
         ],
         ["block:mixture"] =
         [
