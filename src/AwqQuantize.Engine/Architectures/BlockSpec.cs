@@ -38,6 +38,7 @@ public abstract record BlockSpec
         "delta_net" => DeltaNetSpec.Read(node, context),
         "short_convolution" => ShortConvolutionSpec.Read(node, context),
         "mlp" => MlpSpec.Read(node, context),
+        "attention_mixture" => AttentionMixtureSpec.Read(node, context),
         "mixture" => MixtureSpec.Read(node, context),
         _ => throw node.Scope.Invalid($"{node.Path}.kind", $"is missing; expected one of {string.Join(", ", DescriptionGrammar.BlockKinds)}"),
     };

@@ -2,7 +2,7 @@ namespace AwqQuantize.Engine.Architectures;
 
 internal static partial class DescriptionGrammar
 {
-    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mlp", "mixture"];
+    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mlp", "mixture", "attention_mixture"];
 
     private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
 
@@ -95,6 +95,7 @@ internal static partial class DescriptionGrammar
         ["block:attention"] =
         [
             Name("query", "linear"), Name("key", "linear"), Name("value", "linear"), Name("output", "linear", required: true),
+            Name("key_value", "linear that gives, per kv head, [key | value]"),
             Node("fused", "fused", "one linear for queries, keys and values"),
             Name("gate", "linear of the input whose sigmoid multiplies the heads' outputs"),
             Flag("gated_query", "per head, query gives [query | gate]"),
@@ -143,6 +144,16 @@ internal static partial class DescriptionGrammar
             Node("router", "router", "chooses and weights the experts", required: true),
             Node("experts", "experts", "routed experts", required: true),
             Node("shared", "shared", "an expert that all tokens share"),
+            Name("output_bias_parameter", "parameter that is added to the output"),
+        ],
+        ["block:attention_mixture"] =
+        [
+            Node("router", "router", "chooses and weights the experts", required: true),
+            Number("count", "experts", required: true), Number("per_token", "experts per token", required: true),
+            Number("heads", "heads of keys and values, and of each expert", required: true), Number("head_dim", "channels of a head", required: true),
+            Name("key_value", "linear to [keys | values]", required: true), Name("prefix", "module of expert {e} that the tensors are split into", required: true),
+            Name("queries", "tensor [experts, width, hidden]", required: true), Name("outputs", "tensor [experts, hidden, width]", required: true),
+            Name("output_bias_parameter", "parameter that is added to the output"), Node("rotary", "rotary", "rotary position embedding"),
         ],
         ["router"] =
         [
