@@ -13,6 +13,9 @@ public abstract class AwqCommand : PSCmdlet
 
     private readonly CancellationTokenSource stopping = new();
 
+    /// <summary>The folder of the module: descriptions of architectures and text for calibration lie there.</summary>
+    private protected static string ModuleRoot { get; } = Path.GetDirectoryName(typeof(AwqCommand).Assembly.Location)!;
+
     private protected CancellationToken Stopped => stopping.Token;
 
     /// <summary>Runs on another thread than the pipeline's: signals, and nothing else.</summary>
@@ -81,10 +84,6 @@ public abstract class AwqCommand : PSCmdlet
     /// <param name="error">What went wrong.</param>
     /// <param name="target">The path as the user gave it.</param>
     private protected void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
-
-    /// <summary>Ends the cmdlet: nothing of its input can be done.</summary>
-    private protected void Fail(string id, AwqErrorKind kind, string message, string remedy, object? target) =>
-        ThrowTerminatingError(ErrorRecords.From(new AwqException(id, kind, message, remedy), target));
 
     /// <summary>An absolute path of the file system, without wildcards; it need not exist.</summary>
     /// <exception cref="AwqException"><c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>
