@@ -1,5 +1,6 @@
 using System.Management.Automation;
 using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Execution;
 
@@ -84,6 +85,20 @@ public abstract class AwqCommand : PSCmdlet
     /// <param name="error">What went wrong.</param>
     /// <param name="target">The path as the user gave it.</param>
     private protected void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
+
+    /// <summary>The descriptions of the module and the user's; an error in one of them ends the cmdlet.</summary>
+    private protected ArchitectureCatalog LoadArchitectures(string[] paths)
+    {
+        try
+        {
+            return ArchitectureCatalog.Load([Path.Combine(ModuleRoot, "Architectures"), .. paths.Select(ResolveLiteral)]);
+        }
+        catch (AwqException e)
+        {
+            ThrowTerminatingError(ErrorRecords.From(e, paths));
+            throw;
+        }
+    }
 
     /// <summary>An absolute path of the file system, without wildcards; it need not exist.</summary>
     /// <exception cref="AwqException"><c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>

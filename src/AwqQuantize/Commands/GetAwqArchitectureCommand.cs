@@ -24,16 +24,7 @@ public sealed class GetAwqArchitectureCommand : AwqCommand
 
     protected override void ProcessRecord()
     {
-        IReadOnlyList<ArchitectureSummary> known;
-        try
-        {
-            known = ArchitectureCatalog.Load([Path.Combine(ModuleRoot, "Architectures"), .. ArchitecturePath.Select(ResolveLiteral)]).Summaries;
-        }
-        catch (AwqException e)
-        {
-            ThrowTerminatingError(ErrorRecords.From(e, ArchitecturePath));
-            return;
-        }
+        var known = LoadArchitectures(ArchitecturePath).Summaries;
         foreach (var name in Name)
         {
             var pattern = WildcardPattern.Get(name, WildcardOptions.IgnoreCase);
