@@ -2,7 +2,7 @@ namespace AwqQuantize.Engine.Architectures;
 
 internal static partial class DescriptionGrammar
 {
-    public static readonly string[] BlockKinds = ["attention", "mlp"];
+    public static readonly string[] BlockKinds = ["attention", "latent_attention", "mlp", "mixture"];
 
     private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
 
@@ -40,7 +40,7 @@ internal static partial class DescriptionGrammar
             Node("head", "head", "hidden states to logits", required: true),
             new("ignored_tensors", FieldKind.Strings, "patterns (with *) of tensors that mean nothing"),
             Flag("ignore_layers_beyond", "tensors of layers at and past the layer count are tolerated (next-token prediction)"),
-            new("supported", FieldKind.Map, "config keys with the values that are supported; null stands for a missing key"),
+            new("supported", FieldKind.Map, "config keys (a.b within objects) with the values that are supported; null and a missing key always are"),
             new("neutral", FieldKind.Map, "config keys that must have one of these values, or be missing, where the description does not read them"),
             new("inert", FieldKind.Strings, "config keys that do not change what the model computes"),
         ],
@@ -112,6 +112,53 @@ internal static partial class DescriptionGrammar
             Flag("tiled_kv", "query head h uses kv head h % kv_heads"),
         ],
         ["block:mlp"] = [.. MlpFields],
+        ["block:latent_attention"] =
+        [
+            Name("query", "linear, where there is no query_rank"), Name("query_latent", "linear"), Name("query_from_latent", "linear"),
+            Name("kv_latent", "linear to [kv latent | shared rotary key]", required: true), Name("kv_from_latent", "linear to, per head, [key | value]", required: true),
+            Name("output", "linear", required: true), Flag("output_bias", "output has a bias"),
+            Norm("query_latent_norm", "norm"), Norm("kv_latent_norm", "norm"),
+            Number("heads", "heads", required: true), Number("query_rank", "width of the queries' latent; 0 or null for none"),
+            Number("kv_rank", "width of the kv latent", required: true), Number("nope_dim", "channels of a head without position", required: true),
+            Number("rope_dim", "channels of a head with rotary embedding", required: true), Number("value_dim", "channels of a head's values", required: true),
+            Node("rotary", "rotary", "rotary position embedding"), Number("scale", "factor of the scores"),
+        ],
+        ["block:mixture"] =
+        [
+            Node("router", "router", "chooses and weights the experts", required: true),
+            Node("experts", "experts", "routed experts", required: true),
+            Node("shared", "shared", "an expert that all tokens share"),
+        ],
+        ["router"] =
+        [
+            Name("name", "linear", required: true), Flag("bias", "it has a bias"),
+            Keyword("scores", "what the logits become before the choice", "softmax", "sigmoid", "logits", "sparse_mixer"),
+            Name("correction", "parameter added for the choice only"), Flag("correction_is_row", "it is stored as [1, experts]"),
+            Flag("float32", "the weight stays float32 on disk"),
+            Number("groups", "groups of experts"), Number("top_groups", "groups that are eligible"),
+            Keyword("group_score", "best: of its experts; top2: sum of the two best", "best", "top2"),
+            Number("masked_score", "score of the others; minus infinity if absent"),
+            Keyword("after", "function of the chosen scores", "softmax", "sigmoid"),
+            Number("normalize", "the weights are divided by their p-norm of this order; 0 for not"),
+            Number("normalize_epsilon", "added to that norm"), Number("normalize_floor", "least value of that norm"),
+            Number("scaling", "factor of the weights"), Number("jitter", "tolerance of sparse_mixer"),
+            Flag("on_input", "the weights multiply the experts' inputs"),
+        ],
+        ["experts"] =
+        [
+            Number("count", "experts", required: true), Number("per_token", "experts per token", required: true),
+            Number("width", "channels between", required: true), Name("prefix", "module of expert {e}", required: true),
+            Name("gate", "linear"), Name("up", "linear", required: true), Name("down", "linear", required: true), Flag("bias", "the linears have biases"),
+            Keyword("activation", "Hugging Face's name of the function", ActivationSpec.Known), Number("limit", "clamp of clamped_swiglu"),
+            Node("stacked", "stacked", "tensors that hold all experts; the modules above are what they are split into"),
+        ],
+        ["stacked"] =
+        [
+            Name("gate_up", "tensor"), Name("gate", "tensor"), Name("up", "tensor"), Name("down", "tensor", required: true),
+            Keyword("layout", "of an expert's slice", "in_out", "out_in"), Keyword("down_layout", "of down's, where it differs", "in_out", "out_in"),
+            Flag("interleaved", "gate and up alternate"), Flag("flat", "slices follow each other in one matrix"),
+        ],
+        ["shared"] = [.. MlpFields, Flag("bias", "the linears have biases"), Name("output_gate", "linear whose sigmoid multiplies the output")],
         ["fused"] =
         [
             Name("name", "linear", required: true),

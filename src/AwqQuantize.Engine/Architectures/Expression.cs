@@ -49,14 +49,15 @@ internal sealed class Expression
         _ => true,
     };
 
+    // The casts matter: JsonNode converts from bool, string and double by itself.
     internal static object? FromJson(JsonNode? node) => node switch
     {
         null => null,
-        JsonArray or JsonObject { Count: > 1 } => node,
+        JsonArray or JsonObject { Count: > 1 } => (object)node,
         // How transformers writes numbers that JSON cannot hold.
         JsonObject o when o["__float__"] is JsonValue f => double.Parse(f.GetValue<string>(), CultureInfo.InvariantCulture),
         JsonObject => node,
-        JsonValue v when v.TryGetValue(out bool b) => b,
+        JsonValue v when v.TryGetValue(out bool b) => (object)b,
         JsonValue v when v.TryGetValue(out string? s) => s,
         JsonValue v when v.TryGetValue(out double d) => d,
         JsonValue v => Convert.ToDouble(v.ToString(), CultureInfo.InvariantCulture),

@@ -72,8 +72,11 @@ internal static class ModelGraphBuilder
         foreach (var (key, allowed) in json["supported"] as JsonObject ?? [])
         {
             var values = (allowed as JsonArray ?? []).Select(v => v?.ToJsonString() ?? "null").ToList();
-            if (config.ContainsKey(key) && !values.Contains(config[key]?.ToJsonString() ?? "null"))
-                throw ExpressionScope.UnsupportedKey(key, config[key]?.ToJsonString(), values);
+            JsonNode? value = config;
+            foreach (var part in key.Split('.'))
+                value = (value as JsonObject)?[part];
+            if (value is not null && !values.Contains(value.ToJsonString()))
+                throw ExpressionScope.UnsupportedKey(key, value.ToJsonString(), values);
         }
     }
 

@@ -26,6 +26,7 @@ public sealed class LayerQuantizer(
     private readonly List<ScaleGroupOutcome> groups = [];
     private readonly List<LinearOutcome> linears = [];
     private readonly Dictionary<string, QuantizedLinear> quantized = [];
+    private readonly HashSet<string> toQuantise = [.. layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => l.Module + ".weight")];
     private float largest;
 
     /// <summary>The quantised linears by module name, once <see cref="Run"/> has returned.</summary>
@@ -36,7 +37,7 @@ public sealed class LayerQuantizer(
     public LayerOutcome Run(Action<string, double>? progress = null)
     {
         // What stays float is stored in float16, so it is measured in float16, too.
-        StoredPrecision.Round(layer.Weights.Names.Where(n => !IsQuantisedWeight(n)).Select(n => layer.Weights[n]));
+        StoredPrecision.Round(layer.Weights.Names.Where(IsStoredAsHalf).Select(n => layer.Weights[n]));
         var stages = Enumerable.Range(0, layer.Graph.BlockCount).Sum(b => layer.Graph.SitesOf(b).Count + 1);
         var done = 0;
         for (var block = 0; block < layer.Graph.BlockCount; block++)
@@ -196,7 +197,7 @@ public sealed class LayerQuantizer(
             }
         StoredPrecision.Round(group.Producers.SelectMany(p => new[] { p.Module + ".weight", p.Module + ".bias" })
             .Concat(group.Consumers.Select(c => c.Module + ".weight"))
-            .Where(n => layer.Weights.Contains(n) && !IsQuantisedWeight(n)).Select(n => layer.Weights[n]));
+            .Where(n => layer.Weights.Contains(n) && IsStoredAsHalf(n)).Select(n => layer.Weights[n]));
         return (error, false);
 
         double Change(Tensor was)
@@ -248,8 +249,8 @@ public sealed class LayerQuantizer(
             .to(layer.Device, copy: true).MoveToOuterDisposeScope().DetachFromDisposeScope();
     }
 
-    private bool IsQuantisedWeight(string name) =>
-        name.EndsWith(".weight") && name[..^7] is var module && !kept.ContainsKey(module) && layer.Graph.Linears.Any(l => l.Module == module);
+    private bool IsStoredAsHalf(string name) =>
+        !toQuantise.Contains(name) && !layer.Graph.Parameters.Any(p => p.Name == name && p.Stored.KeepFloat32);
 
     private static unsafe void CopyDequantized(QuantizedLinear linear, Tensor parameter)
     {

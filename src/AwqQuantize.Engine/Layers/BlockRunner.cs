@@ -16,7 +16,9 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
     public static BlockRunner Create(BlockSpec block, LayerWeights weights, PositionTables tables) => block switch
     {
         AttentionSpec attention => new AttentionRunner(attention, weights, tables),
+        LatentAttentionSpec latent => new LatentAttentionRunner(latent, weights, tables),
         MlpSpec mlp => new MlpRunner(mlp, weights, tables),
+        MixtureSpec mixture => new MixtureRunner(mixture, weights, tables),
         _ => throw new InvalidOperationException($"no runner for {block.GetType().Name}"),
     };
 

@@ -62,7 +62,15 @@ public sealed class DecoderLayer : IDisposable
         return output.MoveToOuterDisposeScope();
     }
 
-    public Tensor RunExpert(int block, int expert, Tensor x, IActivationObserver? observer = null) => throw new NotSupportedException();
+    /// <summary>The unweighted output of one expert of a mixture.</summary>
+    /// <param name="block">Index of the mixture among the layer's blocks.</param>
+    /// <param name="expert">Index of the expert.</param>
+    /// <param name="x">[n, hidden]: what the expert sees, normalised.</param>
+    public Tensor RunExpert(int block, int expert, Tensor x, IActivationObserver? observer = null)
+    {
+        using var guard = no_grad();
+        return ((MixtureRunner)runners[block]).RunExpert(expert, x, observer);
+    }
 
     /// <summary>The sum of a block's branches, and what it is added to.</summary>
     private (Tensor Output, Tensor Residual) Branches(int block, Tensor entrance, IActivationObserver? observer)

@@ -23,7 +23,8 @@ internal sealed class AddedVocabulary
         int next = model.Count;
         foreach (AddedToken token in added.Where(token => token.Content.Length > 0))
         {
-            int id = ids.TryGetValue(token.Content, out int known) ? known : model.IdOf(token.Content) ?? next++;
+            int id = ids.TryGetValue(token.Content, out int known) ? known : model.IdOf(token.Content) ?? token.Id ?? next++;
+            next = Math.Max(next, token.Id + 1 ?? 0);
             if (token.Normalized && normalizer is not null)
             {
                 normalizedContent[id] = normalizer.Normalize(token.Content);

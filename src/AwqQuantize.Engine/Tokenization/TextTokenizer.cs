@@ -14,12 +14,15 @@ public sealed class TextTokenizer : Tokenizer
 {
     private readonly TokenizerDefinition definition;
     private readonly AddedVocabulary added;
+    private readonly TokenTemplate template;
     private readonly ConcurrentBag<EncodingWorkspace> workspaces = [];
 
     internal TextTokenizer(TokenizerDefinition definition)
     {
         this.definition = definition;
         added = new AddedVocabulary(definition.AddedTokens, definition.Model, definition.Normalizer);
+        template = definition.PrefixTokens is null ? definition.Template
+            : new TokenTemplate(IdsOf(definition.PrefixTokens), IdsOf(definition.SuffixTokens ?? []));
         BosId = IdOf(definition.BosToken);
         EosId = IdOf(definition.EosToken);
     }
@@ -65,13 +68,13 @@ public sealed class TextTokenizer : Tokenizer
         {
             if (addSpecialTokens)
             {
-                workspace.Ids.AddRange(definition.Template.Prefix);
+                workspace.Ids.AddRange(template.Prefix);
             }
 
             EncodeText(WellFormed(text), workspace);
             if (addSpecialTokens)
             {
-                workspace.Ids.AddRange(definition.Template.Suffix);
+                workspace.Ids.AddRange(template.Suffix);
             }
 
             return workspace.Ids.ToArray();
@@ -202,6 +205,9 @@ public sealed class TextTokenizer : Tokenizer
             }
         }
     }
+
+    private int[] IdsOf(IEnumerable<string> tokens) =>
+        [.. tokens.Select(token => IdOf(token) ?? throw TokenizerErrors.Invalid($"its special token '{token}' has no id"))];
 
     private string? TokenOf(int id) => added.TokenOf(id) ?? definition.Model.TokenOf(id);
 

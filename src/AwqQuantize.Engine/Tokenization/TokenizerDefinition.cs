@@ -19,6 +19,12 @@ internal sealed record TokenizerDefinition
 
     public TokenTemplate Template { get; init; } = TokenTemplate.None;
 
+    /// <summary>Where transformers replaces the file's template: the tokens before the text.</summary>
+    public IReadOnlyList<string>? PrefixTokens { get; init; }
+
+    /// <summary>Where transformers replaces the file's template: the tokens after the text.</summary>
+    public IReadOnlyList<string>? SuffixTokens { get; init; }
+
     public TokenDecoder? Decoder { get; init; }
 
     /// <summary>The beginning and end of sequence tokens that tokenizer_config.json names.</summary>

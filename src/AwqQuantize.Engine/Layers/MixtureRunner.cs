@@ -1,0 +1,100 @@
+using AwqQuantize.Engine.Architectures;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Layers;
+
+/// <summary>A mixture of experts, as its <see cref="MixtureSpec"/> says.</summary>
+internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, PositionTables tables) : BlockRunner(weights, tables)
+{
+    private readonly MlpRunner? shared = spec.Shared is null ? null : new MlpRunner(spec.Shared, weights, tables);
+
+    public override Tensor Run(Tensor x, IActivationObserver? observer)
+    {
+        using var scope = NewDisposeScope();
+        var tokens = x.reshape(-1, x.shape[^1]);
+        Observe(observer, spec.InputSite, tokens);
+        var (experts, routing) = Route(tokens);
+        observer?.OnRouting(spec.InputSite, experts, routing);
+        var output = shared is null ? zeros_like(tokens) : Shared(tokens, observer);
+        Routed(tokens, experts, routing, output, observer);
+        return output.view(x.shape).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The output of one expert for tokens [n, hidden] that are sent to it.</summary>
+    public Tensor RunExpert(int expert, Tensor x, IActivationObserver? observer)
+    {
+        using var scope = NewDisposeScope();
+        var own = spec.Experts;
+        Observe(observer, spec.ExpertInputSite(expert), x);
+        var up = Linear(own.Module(expert, own.UpName), x);
+        var hidden = own.GateName is null ? Activation.Apply(own.Activation, Weights, up)
+            : Activation.Gated(own.Activation, Weights, Linear(own.Module(expert, own.GateName), x), up);
+        Observe(observer, spec.ExpertHiddenSite(expert), hidden);
+        return Linear(own.Module(expert, own.DownName), hidden).MoveToOuterDisposeScope();
+    }
+
+    private (Tensor Experts, Tensor Weights) Route(Tensor tokens)
+    {
+        using var scope = NewDisposeScope();
+        var (experts, routing) = Router.Choose(spec.Router, spec.Experts.PerToken, Linear(spec.Router.Module, tokens),
+            spec.Router.Correction is null ? null : Weights[spec.Router.Correction]);
+        return (experts.MoveToOuterDisposeScope(), routing.MoveToOuterDisposeScope());
+    }
+
+    private Tensor Shared(Tensor tokens, IActivationObserver? observer)
+    {
+        using var scope = NewDisposeScope();
+        // The input has been shown; only the shared expert's hidden activation is news.
+        var output = shared!.Run(tokens, observer is null ? null : new WithoutSite(observer, spec.InputSite));
+        if (spec.SharedGate is not null)
+            output.mul_(Linear(spec.SharedGate, tokens).sigmoid_());
+        return output.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Adds every expert's weighted output for the tokens that chose it.</summary>
+    private void Routed(Tensor tokens, Tensor experts, Tensor routing, Tensor output, IActivationObserver? observer)
+    {
+        using var scope = NewDisposeScope();
+        var perToken = experts.shape[1];
+        var flat = experts.flatten();
+        // Sorted by expert, then by token: the order, and so the sum, is the same at every run.
+        var order = flat.mul(flat.shape[0]).add_(arange(flat.shape[0], ScalarType.Int64, flat.device)).argsort(0);
+        var counts = flat.bincount(null, spec.Experts.Count).cpu().data<long>().ToArray();
+        var shares = routing.flatten();
+        var start = 0L;
+        for (var e = 0; e < spec.Experts.Count; e++)
+        {
+            if (observer is { AllTokensToAllExperts: true })
+            {
+                using var all = NewDisposeScope();
+                RunExpert(e, tokens, observer);
+            }
+            if (counts[e] == 0)
+                continue;
+            using var inner = NewDisposeScope();
+            var rows = order.narrow(0, start, counts[e]);
+            start += counts[e];
+            var own = rows.floor_divide(perToken);
+            var share = shares.index_select(0, rows).unsqueeze(1);
+            var input = tokens.index_select(0, own);
+            if (spec.Router.OnInput)
+                input.mul_(share);
+            var result = RunExpert(e, input, observer is { AllTokensToAllExperts: true } ? null : observer);
+            if (!spec.Router.OnInput)
+                result.mul_(share);
+            output.index_add_(0, own, result, 1);
+        }
+    }
+
+    /// <summary>An observer that has seen one site already.</summary>
+    private sealed class WithoutSite(IActivationObserver inner, string seen) : IActivationObserver
+    {
+        public bool Wants(string site) => site != seen && inner.Wants(site);
+
+        public void OnInput(string site, Tensor x) => inner.OnInput(site, x);
+
+        public void OnBlock(int block, Tensor entrance, Tensor output) => inner.OnBlock(block, entrance, output);
+
+        public void OnRouting(string site, Tensor experts, Tensor weights) => inner.OnRouting(site, experts, weights);
+    }
+}
