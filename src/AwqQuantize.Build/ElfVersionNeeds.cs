@@ -91,12 +91,15 @@ public sealed class ElfVersionNeeds
                 {
                     Slice(auxiliary, AuxiliarySize, "version needs");
                     yield return new Entry(auxiliary, U16(auxiliary + 4), U16(auxiliary + 6), Name(names, U32(auxiliary + 8)));
-                    auxiliary += U32(auxiliary + 12);
+                    auxiliary += Step(U32(auxiliary + 12), isLast: j == U16(need + 2) - 1);
                 }
-                need += U32(need + 12);
+                need += Step(U32(need + 12), isLast: i == section.Info - 1);
             }
         }
     }
+
+    private static uint Step(uint next, bool isLast) =>
+        next > 0 || isLast ? next : throw new InvalidDataException("the version needs end before their count");
 
     private List<string> SymbolsOf(ushort version)
     {

@@ -1,1 +1,20 @@
-return 0;
+using AwqQuantize.Benchmarks;
+using AwqQuantize.Engine.Compute;
+
+TorchRuntime.EnsureLoaded();
+return args is [var name, ..] && Commands.TryGetValue(name, out var run) ? run(args[1..]) : Usage();
+
+static int Usage()
+{
+    Console.Error.WriteLine($"usage: dotnet run -c Release --project tests/benchmarks -- {string.Join(" | ", Commands.Keys)} [arguments]");
+    return 1;
+}
+
+internal static partial class Program
+{
+    private static readonly Dictionary<string, Func<string[], int>> Commands = new()
+    {
+        ["machine"] = MachineBenchmark.Run,
+        ["quality"] = QualityBenchmark.Run,
+    };
+}

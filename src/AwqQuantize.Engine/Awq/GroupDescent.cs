@@ -17,7 +17,8 @@ public static unsafe class GroupDescent
     /// <param name="linear">Improved in place.</param>
     /// <param name="sweeps">How many times all groups are visited.</param>
     /// <param name="refitScales">Whether the group scales may change.</param>
-    public static void Improve(Tensor weights, Curvature curvature, QuantizedLinear linear, int sweeps, bool refitScales = true)
+    /// <returns>By how much the loss fell.</returns>
+    public static double Improve(Tensor weights, Curvature curvature, QuantizedLinear linear, int sweeps, bool refitScales = true)
     {
         var (rows, n, size) = (linear.Rows, linear.Columns, linear.GroupSize);
         using var scope = NewDisposeScope();
@@ -25,6 +26,7 @@ public static unsafe class GroupDescent
         linear.Dequantize(TensorMemory.Floats(errors));
         errors.sub_(weights);
         var values = empty(rows, size);
+        var gains = new double[rows];
         for (var sweep = 0; sweep < sweeps; sweep++)
             for (var g = 0; g < linear.Groups; g++)
             {
@@ -34,8 +36,9 @@ public static unsafe class GroupDescent
                 var own = columns.narrow(0, g * (long)size, size).contiguous();
                 Centred(linear, g, TensorMemory.Floats(values));
                 var bent = values.mm(own);
-                Group(linear, g, gradient, bent, values, own, errors, refitScales);
+                Group(linear, g, gradient, bent, values, own, errors, refitScales, gains);
             }
+        return gains.Sum();
     }
 
     /// <summary>Codes minus zero points of one group, [rows, group size].</summary>
@@ -55,7 +58,7 @@ public static unsafe class GroupDescent
     }
 
     private static void Group(
-        QuantizedLinear linear, int g, Tensor gradient, Tensor bent, Tensor values, Tensor own, Tensor errors, bool refitScales)
+        QuantizedLinear linear, int g, Tensor gradient, Tensor bent, Tensor values, Tensor own, Tensor errors, bool refitScales, double[] gains)
     {
         var (n, size, groups) = (linear.Columns, linear.GroupSize, linear.Groups);
         float* grad = TensorMemory.Floats(gradient), hc = TensorMemory.Floats(bent), c = TensorMemory.Floats(values),
@@ -76,8 +79,9 @@ public static unsafe class GroupDescent
                     {
                         var refitted = GroupRange.Storable(MathF.Max(scale - slope / bend, scale * 0.5f));
                         var step = refitted - scale;
-                        if (step != 0 && 2 * step * slope + step * step * bend < 0)
+                        if (step != 0 && 2 * step * slope + step * step * bend is var change and < 0)
                         {
+                            gains[row] -= change;
                             AddScaled(v, hv, step, size);
                             AddScaled(error, code, step, size);
                             linear.Scales[at] = scale = refitted;
@@ -95,8 +99,10 @@ public static unsafe class GroupDescent
                         if (wanted == code[i])
                             continue;
                         var step = (wanted - code[i]) * scale;
-                        if (step * (2 * v[i] + step * bend) >= 0)
+                        var change = step * (2 * v[i] + step * bend);
+                        if (change >= 0)
                             continue;
+                        gains[row] -= change;
                         code[i] = wanted;
                         error[i] += step;
                         AddScaled(v, h + (long)i * size, step, size);

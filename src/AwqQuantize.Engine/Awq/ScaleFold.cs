@@ -28,6 +28,14 @@ public static unsafe class ScaleFold
     public static float[] ColumnScales(ScaleConsumer consumer, float[] s) =>
         consumer.Channel is null ? s : [.. consumer.Channel.Select(c => s[c])];
 
+    /// <summary>Does to a producer that is quantised already what <see cref="Apply"/> does to its float weights.</summary>
+    public static void DivideRows(QuantizedLinear linear, ScaleProducer producer, float[] s)
+    {
+        var count = producer.Rows?.Length ?? linear.Rows;
+        for (var i = 0; i < count; i++)
+            linear.DivideRow(producer.Rows?[i] ?? i, (float)Math.Pow(s[producer.Channel?[i] ?? i], producer.Power));
+    }
+
     private static void Divide(LayerWeights weights, ScaleProducer producer, float[] s)
     {
         Divide(weights[producer.Module + ".weight"]);

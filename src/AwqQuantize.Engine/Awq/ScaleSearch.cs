@@ -1,3 +1,4 @@
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Compute;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -35,22 +36,23 @@ public sealed unsafe class ScaleSearch
 
     private readonly Curvature curvature;
     private readonly Tensor sample;
+    private readonly AwqSettings settings;
+    private readonly int[]? channelOf;
     private readonly float[] inputs;
     private readonly float[] weights;
-    private readonly int groupSize;
-    private readonly bool compensated;
 
-    /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised.</param>
+    /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, in host memory.</param>
     /// <param name="curvature">Of their common input.</param>
-    /// <param name="inputs">Mean |x| of each input channel.</param>
-    /// <param name="groupSize">Columns per quantisation group.</param>
-    /// <param name="rows">How many output rows are sampled over all linears.</param>
-    /// <param name="compensated">Whether compensated rounding will follow, or rounding to nearest.</param>
-    public ScaleSearch(IReadOnlyList<Tensor> linears, Curvature curvature, float[] inputs, int groupSize, int rows, bool compensated)
+    /// <param name="magnitude">Mean |x| of each input column.</param>
+    /// <param name="group">Which columns share a scale.</param>
+    /// <param name="settings">Group size, sampled rows, and how the rounding that follows works.</param>
+    public ScaleSearch(IReadOnlyList<Tensor> linears, Curvature curvature, float[] magnitude, ScaleGroup group, AwqSettings settings)
     {
-        (this.curvature, this.inputs, this.groupSize, this.compensated) = (curvature, inputs, groupSize, compensated);
-        sample = Sample(linears, rows);
-        weights = WeightMagnitudes(linears, groupSize);
+        (this.curvature, this.settings) = (curvature, settings);
+        channelOf = group.Consumers[0].Channel;
+        sample = Sample(linears, settings.SearchRows);
+        inputs = PerChannel(magnitude, group.Channels);
+        weights = PerChannel(WeightMagnitudes(linears, settings.GroupSize), group.Channels);
     }
 
     /// <summary>All candidates that were tried, best first; the first may be the identity.</summary>
@@ -81,11 +83,15 @@ public sealed unsafe class ScaleSearch
     }
 
     /// <summary>The loss of any scales on the sampled rows.</summary>
-    public ScaleCandidate Judge(ScaleKind kind, double ratio, float[] s)
+    /// <param name="kind">Reported with the candidate.</param>
+    /// <param name="ratio">Reported with the candidate.</param>
+    /// <param name="scales">One per channel.</param>
+    public ScaleCandidate Judge(ScaleKind kind, double ratio, float[] scales)
     {
         using var scope = NewDisposeScope();
-        var n = inputs.Length;
-        var linear = new QuantizedLinear((int)sample.shape[0], n, groupSize);
+        var n = curvature.Columns;
+        var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
+        var linear = new QuantizedLinear((int)sample.shape[0], n, settings.GroupSize);
         var scaled = sample.clone();
         var w = TensorMemory.Floats(scaled);
         var importance = new float[n];
@@ -97,9 +103,9 @@ public sealed unsafe class ScaleSearch
                 for (var i = 0; i < n; i++)
                     w[row * n + i] *= s[i];
         });
-        fixed (float* weight = importance)
+        fixed (float* weight = settings.FitRanges ? importance : null)
             RangeFit.Fit(w, weight, linear);
-        return new ScaleCandidate(kind, ratio, s, compensated
+        return new ScaleCandidate(kind, ratio, scales, settings.Rounding == RoundingMode.Compensated
             ? CompensatedRounding.Round(sample, curvature, linear, s)
             : NearestLoss(w, linear, s));
     }
@@ -135,6 +141,21 @@ public sealed unsafe class ScaleSearch
         for (var i = 0; i < s.Length; i++)
             s[i] = float.IsFinite(s[i] / norm) ? s[i] / norm : 1;
         return s;
+    }
+
+    /// <summary>Means over the columns that share a scale.</summary>
+    private float[] PerChannel(float[] columns, int channels)
+    {
+        if (channelOf is null)
+            return columns;
+        var sums = new float[channels];
+        var counts = new int[channels];
+        for (var i = 0; i < columns.Length; i++)
+        {
+            sums[channelOf[i]] += columns[i];
+            counts[channelOf[i]]++;
+        }
+        return [.. sums.Zip(counts, (sum, count) => sum / Math.Max(1, count))];
     }
 
     /// <summary>Evenly spread rows of all linears, [rows, in].</summary>

@@ -80,7 +80,10 @@ public static class PythonJson
         }))
             WriteNode(writer, node);
         buffer.WriteByte((byte)'\n');
-        return Encoding.UTF8.GetString(buffer.ToArray());
+        var text = Encoding.UTF8.GetString(buffer.ToArray());
+        foreach (var literal in Literals)
+            text = text.Replace($"\"{Mark}{literal}\"", literal, StringComparison.Ordinal);
+        return text;
     }
 
     private static void WriteNode(Utf8JsonWriter writer, JsonNode? node)
@@ -104,7 +107,7 @@ public static class PythonJson
                 break;
             case JsonValue value when value.GetValueKind() == JsonValueKind.Number
                 && value.TryGetValue<double>(out var number) && !double.IsFinite(number) && !value.TryGetValue<JsonElement>(out _):
-                writer.WriteRawValue(double.IsNaN(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity", skipInputValidation: true);
+                writer.WriteStringValue("\0" + (double.IsNaN(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity"));
                 break;
             case null:
                 writer.WriteNullValue();

@@ -18,6 +18,9 @@ public sealed class DecoderLayer : IDisposable
 
     public LayerWeights Weights { get; }
 
+    /// <summary>Where the weights are and the layer runs.</summary>
+    public Device Device => Weights[Weights.Names.First()].device;
+
     /// <summary>The hidden states after the layer. Rows start at position 0, are as long as each other, and attend causally.</summary>
     /// <param name="hidden">[batch, length, hidden], float32; left as it is.</param>
     public Tensor Forward(Tensor hidden, IActivationObserver? observer = null)
@@ -28,13 +31,8 @@ public sealed class DecoderLayer : IDisposable
         for (var block = 0; block < Graph.BlockCount; block++)
         {
             using var inner = NewDisposeScope();
-            var (output, residual) = Branches(block, stream, observer);
-            observer?.OnBlock(block, stream, output);
-            output.add_(residual);
-            if (!Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm)
-                output = Normalization.Apply(norm, Parameter, output);
             var before = stream;
-            stream = output.MoveToOuterDisposeScope();
+            stream = Advance(block, stream, observer).MoveToOuterDisposeScope();
             if (!ReferenceEquals(before, hidden))
                 before.Dispose();
         }
@@ -44,11 +42,24 @@ public sealed class DecoderLayer : IDisposable
     /// <summary>What a block adds to the residual stream. The parallel branches of a layer are one block.</summary>
     /// <param name="block">Index of the block.</param>
     /// <param name="entrance">The residual stream at its entrance, [batch, length, hidden].</param>
-    public Tensor RunBlock(int block, Tensor entrance)
+    public Tensor RunBlock(int block, Tensor entrance, IActivationObserver? observer = null)
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        return Branches(block, entrance, null).Output.MoveToOuterDisposeScope();
+        return Branches(block, entrance, observer).Output.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The residual stream behind a block, given the one at its entrance; both [batch, length, hidden].</summary>
+    public Tensor Advance(int block, Tensor entrance, IActivationObserver? observer = null)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var (output, residual) = Branches(block, entrance, observer);
+        observer?.OnBlock(block, entrance, output);
+        output.add_(residual);
+        if (!Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm)
+            output = Normalization.Apply(norm, Parameter, output);
+        return output.MoveToOuterDisposeScope();
     }
 
     /// <summary>The unweighted output of one expert of a mixture.</summary>

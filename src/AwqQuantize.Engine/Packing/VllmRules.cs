@@ -20,7 +20,7 @@ public static class VllmRules
         ArgumentOutOfRangeException.ThrowIfLessThan(tensorParallelSize, 1);
         var problems = new List<VllmProblem>();
         if (!MarlinGroups.Contains(groupSize))
-            problems.Add(new VllmProblem("", VllmSeverity.SlowKernel, $"group size {groupSize} is none of 32, 64, 128 and -1"));
+            problems.Add(Slow("", $"group size {groupSize} is none of 32, 64, 128 and -1"));
         foreach (var linear in linears)
         {
             if (linear.IsQuantized && linear.IsRouter)
@@ -61,12 +61,15 @@ public static class VllmRules
             }
             outputs /= parts;
         }
-        var group = groupSize == -1 ? linear.In : groupSize;
-        // A row-long group that is divided keeps its one scale, so only real groups can be cut.
-        if (groupSize != -1 && inputs % group != 0)
+        if (groupSize == -1 && inputs != linear.In)
+        {
+            problems.Add(Fatal(linear.Module, "a group of a whole row cannot be divided over devices"));
+            return;
+        }
+        if (groupSize != -1 && inputs % groupSize != 0)
         {
             problems.Add(Fatal(linear.Module,
-                $"{inputs} input channels per device are no multiple of the group size {group} (\"input size is not aligned with the quantized weight shape\")"));
+                $"{inputs} input channels per device are no multiple of the group size {groupSize} (\"input size is not aligned with the quantized weight shape\")"));
             return;
         }
         if (outputs % PackFactor != 0)
@@ -77,8 +80,7 @@ public static class VllmRules
         if (linear.IsExpert)
             CheckExpert(linear, inputs, outputs, groupSize, problems);
         else if (outputs % MarlinOutputs != 0 || inputs % MarlinInputs != 0)
-            problems.Add(new VllmProblem(linear.Module, VllmSeverity.SlowKernel,
-                $"[{outputs}, {inputs}] per device: the fast kernel needs multiples of [{MarlinOutputs}, {MarlinInputs}]"));
+            problems.Add(Slow(linear.Module, $"[{outputs}, {inputs}] per device: the fast kernel needs multiples of [{MarlinOutputs}, {MarlinInputs}]"));
     }
 
     private static void CheckExpert(VllmLinear linear, int inputs, int outputs, int groupSize, List<VllmProblem> problems)
@@ -87,10 +89,12 @@ public static class VllmRules
         var (hidden, intermediate) = linear.Split == ParallelSplit.Inputs ? (outputs, inputs) : (inputs, outputs);
         var step = Math.Max(MarlinOutputs, groupSize);
         if (hidden % MarlinInputs != 0)
-            problems.Add(Fatal(linear.Module, $"the hidden size {hidden} of an expert is no multiple of {MarlinInputs}"));
+            problems.Add(Slow(linear.Module, $"the hidden size {hidden} of an expert is no multiple of {MarlinInputs}"));
         if (intermediate % step != 0)
-            problems.Add(Fatal(linear.Module, $"the intermediate size {intermediate} of an expert per device is no multiple of {step}"));
+            problems.Add(Slow(linear.Module, $"the intermediate size {intermediate} of an expert per device is no multiple of {step}"));
     }
+
+    private static VllmProblem Slow(string module, string message) => new(module, VllmSeverity.SlowKernel, message);
 
     private static VllmProblem Fatal(string module, string message) => new(module, VllmSeverity.DoesNotLoad, message);
 }

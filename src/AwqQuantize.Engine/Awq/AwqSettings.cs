@@ -1,0 +1,34 @@
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>What the quantiser does with a layer. The defaults are those of the product.</summary>
+public sealed record AwqSettings
+{
+    /// <summary>Columns that share a scale and a zero point.</summary>
+    public int GroupSize { get; init; } = 128;
+
+    public RoundingMode Rounding { get; init; } = RoundingMode.Compensated;
+
+    /// <summary>Whether per-channel scales are searched and folded.</summary>
+    public bool SearchScales { get; init; } = true;
+
+    /// <summary>Whether ranges are fitted to the importance of the inputs, or span minimum and maximum.</summary>
+    public bool FitRanges { get; init; } = true;
+
+    /// <summary>Sweeps of <see cref="GroupDescent"/> after compensated rounding.</summary>
+    public int Sweeps { get; init; } = 1;
+
+    /// <summary>Whether these sweeps also refit the group scales.</summary>
+    public bool RefitScales { get; init; } = true;
+
+    /// <summary>Output rows on which candidates of a scale group are judged.</summary>
+    public int SearchRows { get; init; } = 384;
+
+    /// <summary>Calibration rows on which folds are checked, and on which a block's output judges candidates.</summary>
+    public int SampleRows { get; init; } = 1;
+
+    /// <summary>Whether the output of the block decides between the best candidates where a non-linear operation follows.</summary>
+    public bool JudgeByBlock { get; init; } = true;
+
+    /// <summary>Largest relative change of a block's output that a fold may cause.</summary>
+    public double FoldTolerance { get; init; } = 1e-3;
+}

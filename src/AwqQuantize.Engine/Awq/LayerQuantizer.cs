@@ -1,0 +1,261 @@
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>
+/// Quantises one decoder layer, input by input in the order of the data: gather the statistics of an input as the layer, quantised
+/// so far, produces it; search the scales of its group; fold them and check the fold; round the linears that read it. Then the
+/// hidden states move on through the finished block, so that everything later is fitted to what it will meet in use.
+/// </summary>
+/// <param name="layer">Float weights; quantised in place.</param>
+/// <param name="hidden">Enter the layer, and have left it afterwards.</param>
+/// <param name="settings">What is done.</param>
+/// <param name="kept">Linears that stay float, and why (see <see cref="ModuleSelection"/>).</param>
+/// <param name="batch">How many rows run at once, and what to do when memory runs out.</param>
+/// <param name="cancel">Ends the work within a second.</param>
+public sealed class LayerQuantizer(
+    DecoderLayer layer, HiddenStates hidden, AwqSettings settings, IReadOnlyDictionary<string, string> kept, MicroBatch batch, CancellationToken cancel)
+{
+    private readonly StageClock clock = new();
+    private readonly List<string> warnings = [];
+    private readonly List<ScaleGroupOutcome> groups = [];
+    private readonly List<LinearOutcome> linears = [];
+    private readonly Dictionary<string, QuantizedLinear> quantized = [];
+    private readonly HashSet<string> toQuantise = [.. layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => l.Module + ".weight")];
+    private float largest;
+
+    /// <summary>The quantised linears by module name, once <see cref="Run"/> has returned.</summary>
+    public IReadOnlyDictionary<string, QuantizedLinear> Quantized => quantized;
+
+    /// <summary>Quantises the layer.</summary>
+    /// <param name="progress">Told what is being worked on, and how much of the layer is done (0 to 1).</param>
+    public LayerOutcome Run(Action<string, double>? progress = null)
+    {
+        // What stays float is stored in float16, so it is measured in float16, too.
+        StoredPrecision.Round(layer.Weights.Names.Where(IsStoredAsHalf).Select(n => layer.Weights[n]));
+        var stages = Enumerable.Range(0, layer.Graph.BlockCount).Sum(b => layer.Graph.SitesOf(b).Count + 1);
+        var done = 0;
+        for (var block = 0; block < layer.Graph.BlockCount; block++)
+        {
+            using var sample = Sample();
+            foreach (var site in layer.Graph.SitesOf(block))
+            {
+                progress?.Invoke(site, (double)done++ / stages);
+                Quantise(block, site, sample);
+            }
+            progress?.Invoke("hidden states", (double)done++ / stages);
+            Propagate(block);
+        }
+        return new LayerOutcome
+        {
+            Layer = layer.Graph.Index, Groups = groups, Linears = linears, Float = kept, SequenceLength = hidden.Length,
+            LargestActivation = largest, Warnings = warnings, Seconds = clock.Seconds,
+        };
+    }
+
+    /// <summary>One input of the layer and everything that reads it.</summary>
+    private void Quantise(int block, string site, Tensor sample)
+    {
+        var readers = layer.Graph.Linears.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
+        var experts = layer.Graph.ExpertsBehind(site).Where(e => e.Any(l => !kept.ContainsKey(l.Module))).ToList();
+        if (readers.Count == 0 && experts.Count == 0)
+            return;
+        using var inputs = Gather(block, site, readers.Concat(experts.SelectMany(e => e)).First().In, experts.Count > 0);
+        largest = Math.Max(largest, inputs.Statistics.Largest);
+        var magnitude = inputs.Statistics.MeanMagnitude();
+        using var gram = inputs.Statistics.TakeGram();
+        using var curvature = clock.Time("factor", () => batch.Guard("factor", hidden, () => Curvature.From(gram)));
+        foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
+            if (Scale(group, curvature, magnitude, sample) is { } columns)
+            {
+                curvature.Rescale(columns);
+                inputs.Divide(columns);
+            }
+        foreach (var linear in readers)
+            Round(linear, curvature, inputs.Statistics.Tokens);
+        foreach (var expert in experts)
+            Quantise(block, expert, inputs, curvature);
+    }
+
+    /// <summary>One routed expert, on the tokens that were sent to it.</summary>
+    private void Quantise(int block, IReadOnlyList<LinearSpec> expert, SiteInputs inputs, Curvature all)
+    {
+        using var scope = NewDisposeScope();
+        var index = expert[0].Expert;
+        var x = inputs.Of(index);
+        var tokens = x.shape[0];
+        var first = expert.Where(l => l.In == inputs.Statistics.Channels && l.Site.EndsWith(".input")).ToList();
+        if (tokens < SiteInputs.FewestTokens)
+        {
+            foreach (var linear in expert.Where(l => !kept.ContainsKey(l.Module)))
+                Keep(linear, LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], settings.GroupSize), 0, tokens);
+            warnings.Add($"Expert {index} saw {tokens} calibration tokens: rounded plainly.");
+            return;
+        }
+        using (var own = Curvature.From(Blend(x, all.H)))
+            foreach (var linear in first.Where(l => !kept.ContainsKey(l.Module)))
+                Round(linear, own, tokens);
+        foreach (var site in expert.Except(first).Select(l => l.Site).Distinct())
+        {
+            var readers = expert.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
+            if (readers.Count == 0)
+                continue;
+            using var statistics = new InputStatistics(readers[0].In, layer.Device);
+            new SiteObserver(site, statistics, false).Run(observer => layer.RunExpert(block, index, x, observer));
+            largest = Math.Max(largest, statistics.Largest);
+            var magnitude = statistics.MeanMagnitude();
+            using var curvature = Curvature.From(statistics.TakeGram());
+            foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
+                if (Scale(group, curvature, magnitude, null) is { } columns)
+                    curvature.Rescale(columns);
+            foreach (var linear in readers)
+                Round(linear, curvature, tokens);
+        }
+    }
+
+    /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
+    private Tensor Blend(Tensor x, Tensor all)
+    {
+        using var statistics = new InputStatistics((int)x.shape[1], layer.Device);
+        statistics.Add(x);
+        var own = statistics.TakeGram();
+        var trust = Math.Min(1, statistics.Tokens / (2.0 * statistics.Channels));
+        return trust == 1 ? own : own.mul_(trust).add_(all, alpha: 1 - trust);
+    }
+
+    /// <summary>Runs all rows up to a site.</summary>
+    private SiteInputs Gather(int block, string site, int channels, bool withRouting) => clock.Time("statistics", () =>
+        batch.Guard("statistics", hidden, () =>
+        {
+            var statistics = new InputStatistics(channels, layer.Device);
+            var observer = new SiteObserver(site, statistics, withRouting);
+            try
+            {
+                for (var from = 0; from < hidden.Rows; from += batch.Rows)
+                {
+                    cancel.ThrowIfCancellationRequested();
+                    using var rows = hidden.View(from, Math.Min(batch.Rows, hidden.Rows - from));
+                    using var entrance = rows.to(layer.Device);
+                    observer.Run(o => layer.RunBlock(block, entrance, o));
+                }
+                return new SiteInputs(statistics, observer.Inputs, observer.Routing);
+            }
+            catch
+            {
+                statistics.Dispose();
+                observer.DisposeKept();
+                throw;
+            }
+        }));
+
+    /// <summary>Searches, folds and checks the scales of a group. Returns the scale of each input column, or null for no change.</summary>
+    private float[]? Scale(ScaleGroup group, Curvature curvature, float[] magnitude, Tensor? sample)
+    {
+        var consumers = group.Consumers.Where(c => layer.Graph.Linears.Any(l => l.Module == c.Module) && !kept.ContainsKey(c.Module)).ToList();
+        if (!settings.SearchScales || consumers.Count == 0)
+            return null;
+        var best = clock.Time("search", () => batch.Guard("search", hidden, () =>
+        {
+            using var scope = NewDisposeScope();
+            var search = new ScaleSearch([.. consumers.Select(c => layer.Weights[c.Module + ".weight"].cpu())], curvature, magnitude, group, settings);
+            var candidates = search.Run(cancel);
+            var identity = candidates.Single(c => c.Kind == ScaleKind.Identity);
+            var chosen = candidates[0];
+            if (settings.JudgeByBlock && group.FeedsNonlinear && sample is not null && chosen.Kind != ScaleKind.Identity && consumers.Count <= 8)
+                chosen = new BlockJudge(layer, group.Block, sample).Choose([.. candidates.Take(3).Append(identity).Distinct()], consumers, curvature.Pivots, settings);
+            return (Chosen: chosen, Identity: identity);
+        }));
+        var (error, reverted) = best.Chosen.Kind == ScaleKind.Identity ? (0.0, false) : clock.Time("fold", () => Fold(group, best.Chosen.Scales, sample));
+        groups.Add(new ScaleGroupOutcome(group.Name, best.Chosen.Kind, best.Chosen.Ratio, best.Chosen.Spread, best.Chosen.Loss, best.Identity.Loss, error, reverted));
+        return best.Chosen.Kind == ScaleKind.Identity || reverted ? null : ScaleFold.ColumnScales(consumers[0], best.Chosen.Scales);
+    }
+
+    /// <summary>Folds, and undoes it where the block's output changes by more than rounding explains.</summary>
+    private (double Error, bool Reverted) Fold(ScaleGroup group, float[] scales, Tensor? sample)
+    {
+        using var scope = NewDisposeScope();
+        var before = sample is null ? null : layer.RunBlock(group.Block, sample);
+        ScaleFold.Apply(layer.Weights, group, scales);
+        var error = before is null ? 0 : Change(before);
+        if (!(error <= settings.FoldTolerance))
+        {
+            ScaleFold.Apply(layer.Weights, group, [.. scales.Select(s => 1 / s)]);
+            warnings.Add($"Scales of '{group.Name}' were not used: folding them changed the block's output by {error:g3} (relative).");
+            return (error, true);
+        }
+        // What the fold has touched is brought back to what can be stored.
+        foreach (var producer in group.Producers)
+            if (quantized.TryGetValue(producer.Module, out var linear))
+            {
+                ScaleFold.DivideRows(linear, producer, scales);
+                CopyDequantized(linear, layer.Weights[producer.Module + ".weight"]);
+            }
+        StoredPrecision.Round(group.Producers.SelectMany(p => new[] { p.Module + ".weight", p.Module + ".bias" })
+            .Concat(group.Consumers.Select(c => c.Module + ".weight"))
+            .Where(n => layer.Weights.Contains(n) && IsStoredAsHalf(n)).Select(n => layer.Weights[n]));
+        return (error, false);
+
+        double Change(Tensor was)
+        {
+            var after = layer.RunBlock(group.Block, sample!);
+            return (after.sub_(was).norm() / was.norm().clamp_min_(1e-12)).item<float>();
+        }
+    }
+
+    private void Round(LinearSpec linear, Curvature curvature, long tokens)
+    {
+        cancel.ThrowIfCancellationRequested();
+        using var scope = NewDisposeScope();
+        var parameter = layer.Weights[linear.Module + ".weight"];
+        var weights = parameter.cpu();
+        var loss = 0.0;
+        var result = clock.Time("rounding", () => batch.Guard("rounding", hidden, () => LinearRounding.Round(weights, curvature, settings, out loss)));
+        Keep(linear, result, loss, tokens);
+        if (layer.Device.type != DeviceType.CPU)
+            parameter.copy_(weights);
+    }
+
+    private void Keep(LinearSpec linear, QuantizedLinear result, double loss, long tokens)
+    {
+        quantized[linear.Module] = result;
+        linears.Add(new LinearOutcome(linear.Module, loss, tokens));
+    }
+
+    /// <summary>Moves the hidden states through the finished block.</summary>
+    private void Propagate(int block) => clock.Time("propagation", () =>
+    {
+        for (var from = 0; from < hidden.Rows;)
+            from += batch.Guard("propagation", hidden, () =>
+            {
+                cancel.ThrowIfCancellationRequested();
+                var count = Math.Min(batch.Rows, hidden.Rows - from);
+                using var scope = NewDisposeScope();
+                hidden.Store(from, layer.Advance(block, hidden.View(from, count).to(layer.Device)));
+                return count;
+            });
+    });
+
+    /// <summary>Rows on which folds are checked and candidates judged, evenly spread.</summary>
+    private Tensor Sample()
+    {
+        using var scope = NewDisposeScope();
+        var count = Math.Min(settings.SampleRows, hidden.Rows);
+        return cat([.. Enumerable.Range(0, count).Select(i => hidden.View((int)((2L * i + 1) * hidden.Rows / (2 * count)), 1))], 0)
+            .to(layer.Device, copy: true).MoveToOuterDisposeScope().DetachFromDisposeScope();
+    }
+
+    private bool IsStoredAsHalf(string name) =>
+        !toQuantise.Contains(name) && !layer.Graph.Parameters.Any(p => p.Name == name && p.Stored.KeepFloat32);
+
+    private static unsafe void CopyDequantized(QuantizedLinear linear, Tensor parameter)
+    {
+        using var values = empty(linear.Rows, linear.Columns);
+        linear.Dequantize(TensorMemory.Floats(values));
+        parameter.copy_(values);
+    }
+}

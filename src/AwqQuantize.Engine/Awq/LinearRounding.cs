@@ -1,0 +1,68 @@
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>The way of one linear from float to codes: fit the ranges, round, descend.</summary>
+public static unsafe class LinearRounding
+{
+    /// <summary>Quantises a linear on its curvature.</summary>
+    /// <param name="weights">[out, in] float32 in host memory, already folded; overwritten with the dequantised weights.</param>
+    /// <param name="curvature">Of its inputs.</param>
+    /// <param name="settings">Which steps are taken.</param>
+    /// <param name="loss">Mean squared error of the output, summed over its channels.</param>
+    public static QuantizedLinear Round(Tensor weights, Curvature curvature, AwqSettings settings, out double loss)
+    {
+        var linear = new QuantizedLinear((int)weights.shape[0], (int)weights.shape[1], settings.GroupSize);
+        var w = TensorMemory.Floats(weights);
+        var compensated = settings.Rounding == RoundingMode.Compensated;
+        var importance = compensated ? curvature.Pivots : Diagonal(curvature.H);
+        fixed (float* weight = settings.FitRanges ? importance : null)
+            RangeFit.Fit(w, weight, linear);
+        if (compensated)
+        {
+            loss = CompensatedRounding.Round(weights, curvature, linear);
+            if (settings.Sweeps > 0)
+                loss -= GroupDescent.Improve(weights, curvature, linear, settings.Sweeps, settings.RefitScales);
+        }
+        else
+        {
+            NearestRounding.Round(w, linear);
+            loss = Loss(weights, linear, curvature);
+        }
+        linear.Dequantize(w);
+        return linear;
+    }
+
+    /// <summary>Rounds without any statistics: ranges span minimum and maximum, every weight takes its nearest code.</summary>
+    /// <param name="weights">[out, in] float32 in host memory; overwritten with the dequantised weights.</param>
+    /// <param name="groupSize">Columns per group.</param>
+    public static QuantizedLinear Plain(Tensor weights, int groupSize)
+    {
+        var linear = new QuantizedLinear((int)weights.shape[0], (int)weights.shape[1], groupSize);
+        var w = TensorMemory.Floats(weights);
+        RangeFit.Fit(w, null, linear);
+        NearestRounding.Round(w, linear);
+        linear.Dequantize(w);
+        return linear;
+    }
+
+    private static double Loss(Tensor weights, QuantizedLinear linear, Curvature curvature)
+    {
+        using var scope = NewDisposeScope();
+        var error = empty_like(weights);
+        linear.Dequantize(TensorMemory.Floats(error));
+        error.sub_(weights);
+        return error.mm(curvature.H).mul_(error).sum(ScalarType.Float64).item<double>();
+    }
+
+    private static float[] Diagonal(Tensor h)
+    {
+        var n = (int)h.shape[0];
+        var values = new float[n];
+        for (var i = 0; i < n; i++)
+            values[i] = TensorMemory.Floats(h)[(long)i * n + i];
+        return values;
+    }
+}

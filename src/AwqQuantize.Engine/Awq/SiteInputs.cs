@@ -1,0 +1,51 @@
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>What was gathered at one site: the statistics and, where experts read it, the inputs themselves and who got them.</summary>
+internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> routing) : IDisposable
+{
+    /// <summary>An expert with fewer tokens than this tells nothing of its inputs.</summary>
+    public const int FewestTokens = 16;
+
+    public InputStatistics Statistics { get; } = statistics;
+
+    /// <summary>The inputs of one expert, [its tokens, channels].</summary>
+    public Tensor Of(int expert)
+    {
+        using var scope = NewDisposeScope();
+        var parts = new List<Tensor>();
+        for (var batch = 0; batch < inputs.Count; batch++)
+        {
+            var chosen = new List<long>();
+            var (tokens, k) = (routing[batch].shape[0], routing[batch].shape[1]);
+            var ids = TensorMemory.Longs(routing[batch]);
+            for (var t = 0L; t < tokens; t++)
+                for (var j = 0L; j < k; j++)
+                    if (ids[t * k + j] == expert)
+                        chosen.Add(t);
+            parts.Add(inputs[batch].index_select(0, tensor(chosen.ToArray(), ScalarType.Int64, inputs[batch].device)));
+        }
+        return cat(parts, 0).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Follows a fold: the inputs are divided by the scales of their columns.</summary>
+    public void Divide(float[] columns)
+    {
+        foreach (var part in inputs)
+        {
+            using var s = tensor(columns, device: part.device);
+            part.div_(s);
+        }
+    }
+
+    public void Dispose()
+    {
+        Statistics.Dispose();
+        foreach (var part in inputs.Concat(routing))
+            part.Dispose();
+    }
+}

@@ -1,0 +1,75 @@
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>
+/// Gathers the statistics of one site, then ends the forward: what lies behind it would be computed for nothing. Where a mixture
+/// of experts reads the site, its inputs and the routing are kept as well, so that each expert can be taken in turn.
+/// </summary>
+internal sealed class SiteObserver(string site, InputStatistics statistics, bool withRouting) : IActivationObserver
+{
+    /// <summary>Ends a forward early. Control flow: it never leaves <see cref="Run"/>.</summary>
+    private sealed class SiteReached : Exception;
+
+    private bool seen;
+
+    /// <summary>Inputs of all tokens, if routing is wanted.</summary>
+    public List<Tensor> Inputs { get; } = [];
+
+    /// <summary>Chosen experts, [tokens, k] each.</summary>
+    public List<Tensor> Routing { get; } = [];
+
+    /// <summary>Runs a forward until the site has been seen.</summary>
+    /// <exception cref="InvalidOperationException">It never was.</exception>
+    public void Run(Action<IActivationObserver> forward)
+    {
+        seen = false;
+        try
+        {
+            using var scope = NewDisposeScope();
+            forward(this);
+        }
+        catch (SiteReached)
+        {
+            return;
+        }
+        if (!seen)
+            throw new InvalidOperationException($"The layer has no input '{site}'.");
+    }
+
+    public bool Wants(string name) => name == site;
+
+    public void OnInput(string name, Tensor x)
+    {
+        if (name != site)
+            return;
+        statistics.Add(x);
+        seen = true;
+        if (!withRouting)
+            throw new SiteReached();
+        Inputs.Add(x.clone().DetachFromDisposeScope());
+    }
+
+    public void OnRouting(string name, Tensor experts, Tensor weights)
+    {
+        if (!withRouting)
+            return;
+        Routing.Add(experts.cpu().contiguous().clone().DetachFromDisposeScope());
+        throw new SiteReached();
+    }
+
+    public void OnBlock(int block, Tensor entrance, Tensor output)
+    {
+    }
+
+    public void DisposeKept()
+    {
+        foreach (var tensor in Inputs.Concat(Routing))
+            tensor.Dispose();
+        Inputs.Clear();
+        Routing.Clear();
+    }
+}

@@ -1,0 +1,32 @@
+using System.Diagnostics;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>Adds up the time of each stage of a layer.</summary>
+public sealed class StageClock
+{
+    private readonly Dictionary<string, double> seconds = [];
+
+    public IReadOnlyDictionary<string, double> Seconds => seconds;
+
+    /// <summary>Runs some work on a stage's account.</summary>
+    public T Time<T>(string stage, Func<T> work)
+    {
+        var start = Stopwatch.GetTimestamp();
+        try
+        {
+            return work();
+        }
+        finally
+        {
+            seconds[stage] = seconds.GetValueOrDefault(stage) + Stopwatch.GetElapsedTime(start).TotalSeconds;
+        }
+    }
+
+    /// <inheritdoc cref="Time{T}(string, Func{T})"/>
+    public void Time(string stage, Action work) => Time(stage, () =>
+    {
+        work();
+        return true;
+    });
+}

@@ -1,0 +1,16 @@
+using System.Runtime.InteropServices;
+
+namespace AwqQuantize.Engine.Compute;
+
+/// <summary>Recognises the errors that mean that memory ran out; libtorch has one exception for everything.</summary>
+public static class OutOfMemory
+{
+    private static readonly string[] Signs =
+        ["can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED", "Cannot allocate memory", "std::bad_alloc"];
+
+    public static bool Is(Exception e) => e is OutOfMemoryException
+        || e is ExternalException && FirstLine(e) is var line && Signs.Any(s => line.Contains(s, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>What libtorch says in its first line; the rest is a native stack.</summary>
+    public static string FirstLine(Exception e) => e.Message.Split('\n', 2)[0].Trim();
+}

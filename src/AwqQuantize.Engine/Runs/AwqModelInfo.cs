@@ -1,0 +1,38 @@
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>A model folder at a glance.</summary>
+public sealed record AwqModelInfo
+{
+    /// <summary>Full path of the folder.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Name of the folder; <c>organisation/name</c> in a Hugging Face cache.</summary>
+    public required string Name { get; init; }
+
+    /// <summary><c>model_type</c> of config.json; null where there is none.</summary>
+    public string? Architecture { get; init; }
+
+    /// <summary>Elements of all tensors; 0 where the weights cannot be read. Packed weights count as they are stored.</summary>
+    public long Parameters { get; init; }
+
+    /// <summary>Bytes of all tensors.</summary>
+    public long Size { get; init; }
+
+    /// <summary>The type that most of the weights are stored in, e.g. <c>BF16</c>.</summary>
+    public string? Dtype { get; init; }
+
+    /// <summary>Safetensors files.</summary>
+    public int Files { get; init; }
+
+    /// <summary>How the weights are quantised already (<c>awq</c>, <c>gptq</c>, <c>fp8</c>, …); null where they are not.</summary>
+    public string? Quantization { get; init; }
+
+    /// <summary>Whether the model can be quantised.</summary>
+    public bool IsSupported => Reason is null;
+
+    /// <summary>Why not; null where it can.</summary>
+    public string? Reason { get; init; }
+
+    /// <summary>Identifier of the error that quantising it would give; null where there is none.</summary>
+    public string? ErrorId { get; init; }
+}

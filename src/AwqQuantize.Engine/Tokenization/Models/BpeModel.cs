@@ -1,0 +1,266 @@
+using System.Text;
+
+namespace AwqQuantize.Engine.Tokenization.Models;
+
+/// <summary>
+/// Byte pair encoding (Sennrich et al., arXiv:1508.07909) with the options and the order of merges of Hugging Face's
+/// tokenizers. Time is n log n in the length of a piece.
+/// </summary>
+internal sealed class BpeModel : TokenModel
+{
+    private const int CachedLength = 128;
+
+    private readonly BpeOptions options;
+    private readonly MergeTable merges;
+    private readonly int[] symbolOfByte = new int[256];
+    private readonly int[] symbolOfChar = new int[char.MaxValue + 1];
+    private readonly int[]? fallbackOfByte;
+    private readonly int unknownId = -1;
+    private readonly bool plainSymbols;
+    private readonly bool bytesComplete;
+    private readonly WordBoundaries? boundaries;
+
+    /// <param name="pairs">The merges, best first.</param>
+    public BpeModel(Vocabulary vocabulary, IReadOnlyList<(string Left, string Right)> pairs, BpeOptions options)
+        : base(vocabulary)
+    {
+        this.options = options;
+        plainSymbols = string.IsNullOrEmpty(options.ContinuingSubwordPrefix) && string.IsNullOrEmpty(options.EndOfWordSuffix);
+        merges = ReadMerges(pairs, options.ContinuingSubwordPrefix?.Length ?? 0);
+        Array.Fill(symbolOfChar, -1);
+        foreach ((string token, int id) in vocabulary.Tokens)
+        {
+            if (token.Length == 1)
+            {
+                symbolOfChar[token[0]] = id;
+            }
+        }
+
+        for (int value = 0; value < 256; value++)
+        {
+            symbolOfByte[value] = symbolOfChar[ByteAlphabet.ToChar((byte)value)];
+        }
+
+        bytesComplete = plainSymbols && !symbolOfByte.Contains(-1);
+        if (options.ByteFallback)
+        {
+            fallbackOfByte = [.. Enumerable.Range(0, 256).Select(value => IdOf($"<0x{value:X2}>") ?? -1)];
+        }
+
+        if (options.UnknownToken is { } unknown)
+        {
+            unknownId = IdOf(unknown) ?? -1;
+        }
+
+        if (plainSymbols && !options.IgnoreMerges && !vocabulary.HasSharedIds)
+        {
+            boundaries = WordBoundaries.Find(pairs, symbolOfChar, options);
+        }
+    }
+
+    public override void Encode(in Piece piece, EncodingWorkspace workspace)
+    {
+        ReadOnlySpan<char> text = piece.Span;
+        if (boundaries is null || piece.BytesPending)
+        {
+            EncodeWord(text, piece.BytesPending, workspace);
+            return;
+        }
+
+        while (text.Length > 0)
+        {
+            int length = boundaries.NextBoundary(text);
+            EncodeWord(text[..length], bytesPending: false, workspace);
+            text = text[length..];
+        }
+    }
+
+    private void EncodeWord(ReadOnlySpan<char> text, bool bytesPending, EncodingWorkspace workspace)
+    {
+        bool cached = text.Length <= CachedLength;
+        if (cached && workspace.TryAppendCached(text))
+        {
+            return;
+        }
+
+        int first = workspace.Ids.Count;
+        if (bytesPending)
+        {
+            EncodeBytes(text, workspace);
+        }
+        else
+        {
+            EncodeChars(text, workspace);
+        }
+
+        if (cached)
+        {
+            workspace.Remember(text, first);
+        }
+    }
+
+    private void EncodeBytes(ReadOnlySpan<char> text, EncodingWorkspace workspace)
+    {
+        MergeScratch scratch = workspace.Merge;
+        byte[] bytes = scratch.BytesOf(Encoding.UTF8.GetMaxByteCount(text.Length));
+        int count = Encoding.UTF8.GetBytes(text, bytes);
+        if (options.IgnoreMerges || !bytesComplete)
+        {
+            char[] chars = scratch.CharsOf(count);
+            for (int i = 0; i < count; i++)
+            {
+                chars[i] = ByteAlphabet.ToChar(bytes[i]);
+            }
+
+            if (!bytesComplete)
+            {
+                EncodeChars(chars.AsSpan(0, count), workspace);
+                return;
+            }
+
+            if (Vocabulary.TryGetId(chars.AsSpan(0, count), out int whole))
+            {
+                workspace.Ids.Add(whole);
+                return;
+            }
+        }
+
+        scratch.Clear();
+        for (int i = 0; i < count; i++)
+        {
+            scratch.Add(symbolOfByte[bytes[i]]);
+        }
+
+        scratch.MergeInto(workspace.Ids, merges, Vocabulary.HasSharedIds);
+    }
+
+    private void EncodeChars(ReadOnlySpan<char> text, EncodingWorkspace workspace)
+    {
+        if (options.IgnoreMerges && Vocabulary.TryGetId(text, out int whole))
+        {
+            workspace.Ids.Add(whole);
+            return;
+        }
+
+        MergeScratch scratch = workspace.Merge;
+        scratch.Clear();
+        bool pendingUnknown = false;
+        for (int i = 0; i < text.Length;)
+        {
+            int length = char.IsHighSurrogate(text[i]) ? 2 : 1;
+            int id = SymbolOf(text, i, length);
+            if (id >= 0)
+            {
+                if (pendingUnknown)
+                {
+                    scratch.Add(unknownId);
+                    pendingUnknown = false;
+                }
+
+                scratch.Add(id);
+            }
+            else if (!TryAddFallback(text, i, length, scratch) && options.UnknownToken is { } unknown)
+            {
+                if (unknownId < 0)
+                {
+                    throw TokenizerErrors.Invalid($"its unknown token '{unknown}' is not in the vocabulary, but the text needs it");
+                }
+
+                if (pendingUnknown && !options.FuseUnknown)
+                {
+                    scratch.Add(unknownId);
+                }
+
+                // It waits for the next known character, as in the original: bytes of the fallback overtake it.
+                pendingUnknown = true;
+            }
+
+            i += length;
+        }
+
+        if (pendingUnknown)
+        {
+            scratch.Add(unknownId);
+        }
+
+        scratch.MergeInto(workspace.Ids, merges, Vocabulary.HasSharedIds);
+    }
+
+    private int SymbolOf(ReadOnlySpan<char> text, int start, int length)
+    {
+        if (plainSymbols)
+        {
+            return length == 1 ? symbolOfChar[text[start]]
+                : Vocabulary.TryGetId(text.Slice(start, length), out int pair) ? pair : -1;
+        }
+
+        return IdOf(Decorated(text, start, length)) ?? -1;
+    }
+
+    private string Decorated(ReadOnlySpan<char> text, int start, int length)
+    {
+        string? prefix = start == 0 ? null : options.ContinuingSubwordPrefix;
+        string? suffix = start + length == text.Length ? options.EndOfWordSuffix : null;
+        return string.Concat(prefix, text.Slice(start, length), suffix);
+    }
+
+    private bool TryAddFallback(ReadOnlySpan<char> text, int start, int length, MergeScratch scratch)
+    {
+        if (fallbackOfByte is null)
+        {
+            return false;
+        }
+
+        byte[] bytes = plainSymbols ? [] : Encoding.UTF8.GetBytes(Decorated(text, start, length));
+        Span<byte> plain = stackalloc byte[4];
+        ReadOnlySpan<byte> utf8 = plainSymbols ? plain[..Encoding.UTF8.GetBytes(text.Slice(start, length), plain)] : bytes;
+        foreach (byte value in utf8)
+        {
+            if (fallbackOfByte[value] < 0)
+            {
+                return false;
+            }
+        }
+
+        foreach (byte value in utf8)
+        {
+            scratch.Add(fallbackOfByte[value]);
+        }
+
+        return true;
+    }
+
+    private MergeTable ReadMerges(IReadOnlyList<(string Left, string Right)> pairs, int prefixLength)
+    {
+        var table = new MergeTable(pairs.Count);
+        char[] joined = new char[64];
+        for (int rank = 0; rank < pairs.Count; rank++)
+        {
+            (string left, string right) = pairs[rank];
+            if (right.Length < prefixLength)
+            {
+                throw TokenizerErrors.Invalid($"merge {rank} ('{left}' '{right}') is shorter than the continuing subword prefix");
+            }
+
+            int length = left.Length + right.Length - prefixLength;
+            if (joined.Length < length)
+            {
+                joined = new char[length * 2];
+            }
+
+            left.CopyTo(joined);
+            right.AsSpan(prefixLength).CopyTo(joined.AsSpan(left.Length));
+            if (!Vocabulary.TryGetId(left, out int leftId) || !Vocabulary.TryGetId(right, out int rightId)
+                || !Vocabulary.TryGetId(joined.AsSpan(0, length), out int id))
+            {
+                throw TokenizerErrors.Invalid($"merge {rank} ('{Shown(left)}' '{Shown(right)}') names a token that is not in the vocabulary");
+            }
+
+            table.Set(leftId, rightId, rank, id);
+        }
+
+        return table;
+    }
+
+    private static string Shown(string token) => token.Length <= 40 ? token : token[..40] + "…";
+}

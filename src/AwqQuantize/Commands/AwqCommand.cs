@@ -1,0 +1,161 @@
+using System.Management.Automation;
+using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Runs;
+using AwqQuantize.Execution;
+
+namespace AwqQuantize.Commands;
+
+/// <summary>What the cmdlets share: the engine's thread, its events on the pipeline's thread, and error records.</summary>
+public abstract class AwqCommand : PSCmdlet
+{
+    /// <summary>How long a stopped cmdlet waits for the engine before it leaves it to wind down alone.</summary>
+    private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(700);
+
+    private readonly CancellationTokenSource stopping = new();
+
+    /// <summary>The folder of the module: descriptions of architectures and text for calibration lie there.</summary>
+    private protected static string ModuleRoot { get; } = Path.GetDirectoryName(typeof(AwqCommand).Assembly.Location)!;
+
+    private protected CancellationToken Stopped => stopping.Token;
+
+    /// <summary>Runs on another thread than the pipeline's: signals, and nothing else.</summary>
+    protected override void StopProcessing() => stopping.Cancel();
+
+    /// <summary>Does work on the engine's thread and writes what it says on this one, until it is done.</summary>
+    /// <exception cref="PipelineStoppedException">The pipeline was stopped.</exception>
+    private protected T RunOnEngine<T>(Func<IRunObserver, CancellationToken, T> work)
+    {
+        // Cancelled also when a Write* call throws, so that the engine never works for nobody.
+        using var leaving = CancellationTokenSource.CreateLinkedTokenSource(stopping.Token);
+        var job = EngineJob<T>.Start(work, leaving.Token);
+        try
+        {
+            Pump(job);
+        }
+        catch
+        {
+            leaving.Cancel();
+            job.Wait(StopPatience);
+            throw;
+        }
+        try
+        {
+            return job.Result();
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            throw new PipelineStoppedException();
+        }
+    }
+
+    private void Pump<T>(EngineJob<T> job)
+    {
+        using var reporter = new ProgressReporter(WriteProgress);
+        while (true)
+        {
+            // Read before the events: what was said before the end is then still written.
+            var isFinished = job.IsFinished;
+            if (job.NextEvent(TimeSpan.FromMilliseconds(50)) is { } said)
+                Write(said);
+            else if (isFinished)
+                return;
+            if (stopping.IsCancellationRequested)
+            {
+                if (!job.Wait(StopPatience))
+                    throw new PipelineStoppedException();
+                continue;
+            }
+            if (reporter.IsDue && job.TakeProgress() is { } progress)
+                reporter.Report(progress);
+        }
+    }
+
+    private void Write(RunEvent said)
+    {
+        if (stopping.IsCancellationRequested)
+            return;
+        if (said.Kind == RunEventKind.Warning)
+            WriteWarning($"{said.Message} [{said.Id}]");
+        else
+            WriteVerbose(said.Message);
+    }
+
+    /// <summary>One error record for one input: the pipeline goes on with the next.</summary>
+    /// <param name="error">What went wrong.</param>
+    /// <param name="target">The path as the user gave it.</param>
+    private protected void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
+
+    /// <summary>The descriptions of the module and the user's; an error in one of them ends the cmdlet.</summary>
+    private protected ArchitectureCatalog LoadArchitectures(string[] paths)
+    {
+        try
+        {
+            return ArchitectureCatalog.Load([Path.Combine(ModuleRoot, "Architectures"), .. paths.Select(ResolveLiteral)]);
+        }
+        catch (AwqException e)
+        {
+            ThrowTerminatingError(ErrorRecords.From(e, paths));
+            throw;
+        }
+    }
+
+    /// <summary>An absolute path of the file system, without wildcards; it need not exist.</summary>
+    /// <exception cref="AwqException"><c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>
+    private protected string ResolveLiteral(string path)
+    {
+        try
+        {
+            var resolved = SessionState.Path.GetUnresolvedProviderPathFromPSPath(path, out var provider, out _);
+            RequireFileSystem(provider, path);
+            return resolved;
+        }
+        catch (Exception e) when (e is System.Management.Automation.DriveNotFoundException or ProviderNotFoundException or ProviderInvocationException or ArgumentException)
+        {
+            throw InvalidPath(path, e);
+        }
+    }
+
+    /// <summary>
+    /// Absolute paths that exist and match. A folder whose very name has wildcard characters is taken literally.
+    /// </summary>
+    /// <exception cref="AwqException"><c>PathNotFound</c>, <c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>
+    private protected IReadOnlyList<string> ResolveWildcards(string path)
+    {
+        if (!WildcardPattern.ContainsWildcardCharacters(path))
+            return [ResolveLiteral(path)];
+        if (ResolveLiteral(path) is var literal && Path.Exists(literal))
+            return [literal];
+        try
+        {
+            var resolved = GetResolvedProviderPathFromPSPath(path, out var provider);
+            RequireFileSystem(provider, path);
+            if (resolved.Count > 0)
+                return [.. resolved.Order(StringComparer.Ordinal)];
+        }
+        catch (ItemNotFoundException e)
+        {
+            throw NoMatch(path, e);
+        }
+        catch (Exception e) when (e is System.Management.Automation.DriveNotFoundException or ProviderNotFoundException or ProviderInvocationException or WildcardPatternException)
+        {
+            throw InvalidPath(path, e);
+        }
+        throw NoMatch(path, null);
+    }
+
+    private static void RequireFileSystem(ProviderInfo provider, string path)
+    {
+        if (provider.Name != "FileSystem")
+        {
+            throw new AwqException("PathNotInFileSystem", AwqErrorKind.InvalidArgument,
+                $"'{path}' is a path of the provider {provider.Name}.", "Give a path of the file system.");
+        }
+    }
+
+    private static AwqException NoMatch(string path, Exception? inner) =>
+        new("PathNotFound", AwqErrorKind.NotFound, $"Nothing matches '{path}'.", "Check the path, or use -LiteralPath for a name with wildcard characters.", inner);
+
+    private static AwqException InvalidPath(string path, Exception inner) =>
+        new("PathInvalid", AwqErrorKind.InvalidArgument, $"'{path}' is no usable path: {inner.Message}", "Check the path.", inner);
+}

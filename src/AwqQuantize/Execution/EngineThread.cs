@@ -1,0 +1,34 @@
+using System.Collections.Concurrent;
+
+namespace AwqQuantize.Execution;
+
+/// <summary>
+/// The one thread on which the engine runs, for the life of the process: torch keeps its dispose scopes and inference mode
+/// per thread. Work of several runspaces is done one after the other.
+/// </summary>
+internal static class EngineThread
+{
+    private static readonly BlockingCollection<Action> Queue = [];
+    private static readonly Lazy<Thread> Worker = new(Start);
+
+    /// <summary>Queues work. It must not throw: an exception on this thread would end the process.</summary>
+    public static void Post(Action work)
+    {
+        _ = Worker.Value;
+        Queue.Add(work);
+    }
+
+    private static Thread Start()
+    {
+        // Deep recursion in JSON and expression trees is bounded; the stack is that of a main thread.
+        var thread = new Thread(Run, maxStackSize: 8 << 20) { IsBackground = true, Name = "AwqQuantize engine" };
+        thread.Start();
+        return thread;
+    }
+
+    private static void Run()
+    {
+        foreach (var work in Queue.GetConsumingEnumerable())
+            work();
+    }
+}
