@@ -8,7 +8,7 @@ public sealed class HelpTests
 {
     private static readonly XNamespace CommandNamespace = "http://schemas.microsoft.com/maml/dev/command/2004/10";
     private static readonly XNamespace Maml = "http://schemas.microsoft.com/maml/2004/10";
-    private static readonly string[] Common = [.. Cmdlet.CommonParameters, .. Cmdlet.OptionalCommonParameters];
+    private static readonly string[] Common = [.. Cmdlet.CommonParameters];
     private static readonly List<XElement> Commands =
         [.. XDocument.Load(Path.Combine(StagedModule.Root, "en-US", "AwqQuantize.dll-Help.xml")).Root!.Elements(CommandNamespace + "command")];
 
@@ -31,7 +31,6 @@ public sealed class HelpTests
         foreach (var cmdlet in Cmdlets(session))
         {
             var described = HelpOf(cmdlet.Name).Element(CommandNamespace + "parameters")!.Elements(CommandNamespace + "parameter").ToDictionary(p => p.Element(Maml + "name")!.Value);
-            // WhatIf and Confirm are common, and described where a cmdlet has them.
             var there = cmdlet.Parameters.Values.Where(p => !Common.Contains(p.Name)).ToDictionary(p => p.Name);
             Assert.Equal(there.Keys.Order(), described.Keys.Order());
             foreach (var (name, parameter) in there)
