@@ -30,8 +30,12 @@ internal sealed class OutputFolder : IDisposable
         Source = options.SourcePath is { } source ? ModelSource.Open(source, catalog) : null;
         Config = Attempt(() => PythonJson.ReadObject(File(ModelFolder.ConfigFile)), out var error);
         ConfigError = error;
-        foreach (var file in Directory.EnumerateFiles(Path, "*.safetensors").Order(StringComparer.Ordinal))
-            Open(file);
+        var all = Directory.EnumerateFiles(Path, "*.safetensors").Select(f => System.IO.Path.GetFileName(f)).Order(StringComparer.Ordinal).ToList();
+        // Readers take the single file, or what the index names.
+        var isSingle = all.Contains(ModelFolder.SingleFile) && !System.IO.File.Exists(File(ModelFolder.IndexFile));
+        StrayFiles = isSingle ? [.. all.Where(f => f != ModelFolder.SingleFile)] : [];
+        foreach (var file in all.Except(StrayFiles))
+            Open(File(file));
         Quantization = Config is null ? null : Attempt(() => QuantizationConfig.Read(Config, File(ModelFolder.ConfigFile)), out error);
         QuantizationError = Config is null ? null : error;
         Model = Attempt(() => ModelSource.Open(Path, catalog), out error);
@@ -57,6 +61,9 @@ internal sealed class OutputFolder : IDisposable
     public QuantizationConfig? Quantization { get; }
 
     public AwqException? QuantizationError { get; }
+
+    /// <summary>Names of safetensors files that are no part of the checkpoint.</summary>
+    public IReadOnlyList<string> StrayFiles { get; }
 
     /// <summary>Safetensors files that could be opened, by name.</summary>
     public IReadOnlyDictionary<string, SafetensorsFile> Files => files;

@@ -19,7 +19,7 @@ internal sealed class RoundTripCheck : OutputCheck
     private const double AlarmingSpread = 64;
 
     // float16 keeps 11 bits; a norm may have been tuned as well.
-    private const double HalfError = 1e-3, FoldedHalfError = 4e-3, NormError = 0.3;
+    private const double HalfError = 1e-3, FoldedHalfError = 4e-3, NormError = 0.1;
 
     public override string Name => "RoundTrip";
 

@@ -19,6 +19,8 @@ internal sealed class ShardsCheck : OutputCheck
             if (file.Metadata.GetValueOrDefault("format") != "pt")
                 yield return Warning(name, "The metadata lack {\"format\": \"pt\"}, which transformers asks for.");
         }
+        foreach (var name in folder.StrayFiles)
+            yield return Warning(name, $"The file is no part of the checkpoint, which is {ModelFolder.SingleFile} alone.");
         if (!File.Exists(folder.File(ModelFolder.IndexFile)))
         {
             foreach (var name in folder.Files.Keys.Where(n => n != ModelFolder.SingleFile))
