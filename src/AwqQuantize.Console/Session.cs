@@ -105,7 +105,14 @@ internal sealed class Session
             signalled = context.Signal == PosixSignal.SIGTERM ? Terminated : Interrupted;
             context.Cancel = true;
             if (running is { } shell)
-                ThreadPool.QueueUserWorkItem(_ => shell.Stop());
+                ThreadPool.QueueUserWorkItem(_ => Stop(shell));
         }
+    }
+
+    private static void Stop(PowerShell shell)
+    {
+        // A signal may come between the choice of the shell and its start, before which it cannot be stopped.
+        SpinWait.SpinUntil(() => shell.InvocationStateInfo.State != PSInvocationState.NotStarted, TimeSpan.FromSeconds(5));
+        shell.BeginStop(null, null);
     }
 }

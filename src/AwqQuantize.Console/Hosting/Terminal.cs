@@ -12,6 +12,8 @@ internal sealed class Terminal
     private readonly IAnsiConsole error = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(System.Console.Error) });
     private int progressLines;
 
+    public Terminal() => error.Profile.Width = Width;
+
     /// <summary>Neither stream is redirected and <c>NO_COLOR</c> is not set.</summary>
     public bool HasColour { get; } = !System.Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
 
@@ -78,7 +80,9 @@ internal sealed class Terminal
     {
         try
         {
-            return System.Console.IsOutputRedirected || System.Console.WindowWidth <= 0 ? 160 : System.Console.WindowWidth;
+            if (System.Console.IsOutputRedirected && System.Console.IsErrorRedirected)
+                return 160;
+            return System.Console.WindowWidth is > 0 and var width ? width : 80;
         }
         catch (IOException)
         {

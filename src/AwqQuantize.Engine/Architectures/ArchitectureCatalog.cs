@@ -28,6 +28,10 @@ public sealed class ArchitectureCatalog
     /// <summary>Model types that have a description.</summary>
     public IEnumerable<string> ModelTypes => byType.Keys.Order(StringComparer.Ordinal);
 
+    /// <summary>The descriptions of model types, by name; those that only serve to be extended are left out.</summary>
+    public IReadOnlyList<ArchitectureSummary> Summaries =>
+        [.. descriptions.Where(d => d.ModelTypes.Count > 0).Select(d => new ArchitectureSummary(d.Name, d.ModelTypes, d.File))];
+
     /// <summary>The graph of a model.</summary>
     /// <param name="config">config.json, in either form.</param>
     /// <param name="shapes">Name and shape of every tensor of the checkpoint; a quantised module counts as one <c>.weight</c> of [out, in].</param>

@@ -35,7 +35,10 @@ public abstract record BlockSpec
     {
         "attention" => AttentionSpec.Read(node, context),
         "latent_attention" => LatentAttentionSpec.Read(node, context),
+        "delta_net" => DeltaNetSpec.Read(node, context),
+        "short_convolution" => ShortConvolutionSpec.Read(node, context),
         "mlp" => MlpSpec.Read(node, context),
+        "attention_mixture" => AttentionMixtureSpec.Read(node, context),
         "mixture" => MixtureSpec.Read(node, context),
         _ => throw node.Scope.Invalid($"{node.Path}.kind", $"is missing; expected one of {string.Join(", ", DescriptionGrammar.BlockKinds)}"),
     };

@@ -77,16 +77,18 @@ internal sealed record Description(string Name, string File, int Depth, JsonObje
         return merged[name] = new Description(name, file, depth, json);
     }
 
-    /// <summary>JSON merge patch (RFC 7396), keeping the order of the parent's keys.</summary>
-    private static JsonObject Patch(JsonObject target, JsonObject patch)
+    /// <summary>JSON merge patch (RFC 7396), keeping the order of the parent's keys. In <c>let</c>, null is a value and removes nothing; lists of patterns are joined.</summary>
+    private static JsonObject Patch(JsonObject target, JsonObject patch, bool removes = true)
     {
         var result = target.DeepClone().AsObject();
         foreach (var (key, value) in patch)
         {
-            if (value is null && key != "when" && result.ContainsKey(key))
+            if (value is null && removes && result.ContainsKey(key))
                 result.Remove(key);
+            else if (key is "inert" or "ignored_tensors" && value is JsonArray more && result[key] is JsonArray known)
+                result[key] = new JsonArray([.. known.Concat(more).Select(e => e?.DeepClone())]);
             else if (value is JsonObject o && result[key] is JsonObject below)
-                result[key] = Patch(below, o);
+                result[key] = Patch(below, o, key != "let");
             else
                 result[key] = value?.DeepClone();
         }

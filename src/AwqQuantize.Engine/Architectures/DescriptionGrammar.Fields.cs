@@ -2,7 +2,7 @@ namespace AwqQuantize.Engine.Architectures;
 
 internal static partial class DescriptionGrammar
 {
-    public static readonly string[] BlockKinds = ["attention", "latent_attention", "mlp", "mixture"];
+    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mlp", "mixture", "attention_mixture"];
 
     private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
 
@@ -78,8 +78,9 @@ internal static partial class DescriptionGrammar
         [
             Name("prefix", "module of layer {i}", required: true),
             Flag("parallel", "all blocks read the same residual stream"),
+            new("order", FieldKind.Strings, "names of blocks in the order in which they run, where that differs; the others follow"),
             Flag("transposed_linears", "linears are stored as [in, out]"),
-            new("blocks", FieldKind.Map, "residual branches by name, in order", Required: true, Node: "block"),
+            new("blocks", FieldKind.Map, "residual branches by name, in the order in which they stand", Required: true, Node: "block"),
         ],
         ["block"] =
         [
@@ -94,6 +95,7 @@ internal static partial class DescriptionGrammar
         ["block:attention"] =
         [
             Name("query", "linear"), Name("key", "linear"), Name("value", "linear"), Name("output", "linear", required: true),
+            Name("key_value", "linear that gives, per kv head, [key | value]"),
             Node("fused", "fused", "one linear for queries, keys and values"),
             Name("gate", "linear of the input whose sigmoid multiplies the heads' outputs"),
             Flag("gated_query", "per head, query gives [query | gate]"),
@@ -123,11 +125,35 @@ internal static partial class DescriptionGrammar
             Number("rope_dim", "channels of a head with rotary embedding", required: true), Number("value_dim", "channels of a head's values", required: true),
             Node("rotary", "rotary", "rotary position embedding"), Number("scale", "factor of the scores"),
         ],
+        ["block:delta_net"] =
+        [
+            Name("fused_qkvz", "linear, per key head [query, key, values, gates]"), Name("fused_ba", "linear, per key head [write strengths, decays]"),
+            Name("qkv", "linear"), Name("output_gate", "linear"), Name("write_strength", "linear"), Name("decay", "linear"),
+            Name("convolution", "module", required: true), Name("log_rate", "parameter", required: true), Name("decay_bias", "parameter", required: true),
+            Norm("head_norm", "norm of each head's output"), Name("output", "linear", required: true),
+            Number("key_heads", "heads", required: true), Number("value_heads", "heads", required: true),
+            Number("key_dim", "channels", required: true), Number("value_dim", "channels", required: true), Number("kernel", "taps", required: true),
+        ],
+        ["block:short_convolution"] =
+        [
+            Name("input", "linear to [B, C, x]", required: true), Name("convolution", "module", required: true), Name("output", "linear", required: true),
+            Number("kernel", "taps", required: true),
+        ],
         ["block:mixture"] =
         [
             Node("router", "router", "chooses and weights the experts", required: true),
             Node("experts", "experts", "routed experts", required: true),
             Node("shared", "shared", "an expert that all tokens share"),
+            Name("output_bias_parameter", "parameter that is added to the output"),
+        ],
+        ["block:attention_mixture"] =
+        [
+            Node("router", "router", "chooses and weights the experts", required: true),
+            Number("count", "experts", required: true), Number("per_token", "experts per token", required: true),
+            Number("heads", "heads of keys and values, and of each expert", required: true), Number("head_dim", "channels of a head", required: true),
+            Name("key_value", "linear to [keys | values]", required: true), Name("prefix", "module of expert {e} that the tensors are split into", required: true),
+            Name("queries", "tensor [experts, width, hidden]", required: true), Name("outputs", "tensor [experts, hidden, width]", required: true),
+            Name("output_bias_parameter", "parameter that is added to the output"), Node("rotary", "rotary", "rotary position embedding"),
         ],
         ["router"] =
         [

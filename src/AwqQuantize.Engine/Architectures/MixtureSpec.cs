@@ -14,6 +14,9 @@ public sealed record MixtureSpec : BlockSpec
     /// <summary>A linear [1, hidden] whose sigmoid multiplies the shared expert's output, or null.</summary>
     public string? SharedGate { get; init; }
 
+    /// <summary>Parameter [hidden] that is added to the output, or null.</summary>
+    public string? OutputBias { get; init; }
+
     /// <summary>Site of an expert's own input.</summary>
     public string ExpertInputSite(int expert) => $"{Name}.experts.{expert}.input";
 
@@ -31,6 +34,7 @@ public sealed record MixtureSpec : BlockSpec
             Experts = ExpertsSpec.Read(node.Required("experts")),
             Shared = shared is null ? null : MlpSpec.Read(shared, context with { Name = $"{context.Name}.shared" }),
             SharedGate = shared?.Text("output_gate"),
+            OutputBias = node.Text("output_bias_parameter"),
         };
     }
 
@@ -41,6 +45,8 @@ public sealed record MixtureSpec : BlockSpec
             plan.Linear(new LinearSpec(SharedGate, Hidden, 1, false, InputSite, KeepFloatReason: "gate of the shared expert"));
         Shared?.Describe(plan);
         Experts.Describe(plan, Name, Hidden);
+        if (OutputBias is not null)
+            plan.Parameter(OutputBias, Hidden);
     }
 
     internal override IEnumerable<string> InputConsumers(IEnumerable<LinearSpec> linears)

@@ -48,7 +48,13 @@ internal sealed class AttentionRunner(AttentionSpec spec, LayerWeights weights, 
                 gate = both.narrow(-1, spec.HeadDim, spec.HeadDim).reshape(batch, length, -1);
                 q = both.narrow(-1, 0, spec.HeadDim);
             }
-            return (q.reshape(batch, length, spec.Heads, spec.HeadDim), Linear(spec.Key, x).view(batch, length, spec.KvHeads, spec.HeadDim),
+            q = q.reshape(batch, length, spec.Heads, spec.HeadDim);
+            if (spec.KeyValue is not null)
+            {
+                var kv = Linear(spec.KeyValue, x).view(batch, length, spec.KvHeads, 2 * spec.HeadDim);
+                return (q, kv.narrow(-1, 0, spec.HeadDim), kv.narrow(-1, spec.HeadDim, spec.HeadDim), gate);
+            }
+            return (q, Linear(spec.Key, x).view(batch, length, spec.KvHeads, spec.HeadDim),
                 Linear(spec.Value, x).view(batch, length, spec.KvHeads, spec.HeadDim), gate);
         }
         var (queries, values) = (spec.Heads / spec.FusedGroups, spec.KvHeads / spec.FusedGroups);

@@ -17,7 +17,10 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
     {
         AttentionSpec attention => new AttentionRunner(attention, weights, tables),
         LatentAttentionSpec latent => new LatentAttentionRunner(latent, weights, tables),
+        DeltaNetSpec delta => new DeltaNetRunner(delta, weights, tables),
+        ShortConvolutionSpec convolution => new ShortConvolutionRunner(convolution, weights, tables),
         MlpSpec mlp => new MlpRunner(mlp, weights, tables),
+        AttentionMixtureSpec heads => new AttentionMixtureRunner(heads, weights, tables),
         MixtureSpec mixture => new MixtureRunner(mixture, weights, tables),
         _ => throw new InvalidOperationException($"no runner for {block.GetType().Name}"),
     };

@@ -17,6 +17,8 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
         observer?.OnRouting(spec.InputSite, experts, routing);
         var output = shared is null ? zeros_like(tokens) : Shared(tokens, observer);
         Routed(tokens, experts, routing, output, observer);
+        if (spec.OutputBias is not null)
+            output.add_(Weights[spec.OutputBias]);
         return output.view(x.shape).MoveToOuterDisposeScope();
     }
 
@@ -55,31 +57,22 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
     private void Routed(Tensor tokens, Tensor experts, Tensor routing, Tensor output, IActivationObserver? observer)
     {
         using var scope = NewDisposeScope();
-        var perToken = experts.shape[1];
-        var flat = experts.flatten();
-        // Sorted by expert, then by token: the order, and so the sum, is the same at every run.
-        var order = flat.mul(flat.shape[0]).add_(arange(flat.shape[0], ScalarType.Int64, flat.device)).argsort(0);
-        var counts = flat.bincount(null, spec.Experts.Count).cpu().data<long>().ToArray();
         var shares = routing.flatten();
-        var start = 0L;
-        for (var e = 0; e < spec.Experts.Count; e++)
+        if (observer is { AllTokensToAllExperts: true })
         {
-            if (observer is { AllTokensToAllExperts: true })
-            {
-                using var all = NewDisposeScope();
-                RunExpert(e, tokens, observer);
-            }
-            if (counts[e] == 0)
-                continue;
+            for (var e = 0; e < spec.Experts.Count; e++)
+                RunExpert(e, tokens, observer).Dispose();
+            observer = null;
+        }
+        foreach (var (expert, rows) in ExpertRows.Of(experts, spec.Experts.Count))
+        {
             using var inner = NewDisposeScope();
-            var rows = order.narrow(0, start, counts[e]);
-            start += counts[e];
-            var own = rows.floor_divide(perToken);
+            var own = rows.floor_divide(experts.shape[1]);
             var share = shares.index_select(0, rows).unsqueeze(1);
             var input = tokens.index_select(0, own);
             if (spec.Router.OnInput)
                 input.mul_(share);
-            var result = RunExpert(e, input, observer is { AllTokensToAllExperts: true } ? null : observer);
+            var result = RunExpert(expert, input, observer);
             if (!spec.Router.OnInput)
                 result.mul_(share);
             output.index_add_(0, own, result, 1);

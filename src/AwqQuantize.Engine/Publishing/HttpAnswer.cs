@@ -28,7 +28,8 @@ internal sealed record HttpAnswer(int Status, HttpResponseHeaders Headers, HttpC
     }
 
     /// <summary>What the server says went wrong, in one line.</summary>
-    public string ErrorText()
+    /// <param name="hide">Takes secrets out; before the text is cut, for half a secret would not be recognised.</param>
+    public string ErrorText(Func<string, string> hide)
     {
         var text = Header("X-Error-Message");
         if (text is null && Json() is JsonObject json)
@@ -38,7 +39,7 @@ internal sealed record HttpAnswer(int Status, HttpResponseHeaders Headers, HttpC
             if (json["errors"] is JsonArray { Count: > 0 } errors && errors[0] is JsonObject first)
                 text = $"{first["code"]}: {first["message"]}";
         }
-        text ??= Encoding.UTF8.GetString(Body, 0, Math.Min(Body.Length, 300));
+        text = hide(text ?? Encoding.UTF8.GetString(Body, 0, Math.Min(Body.Length, 1 << 16)));
         text = string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
         return text.Length == 0 ? $"status {Status}" : $"status {Status}, {(text.Length > 300 ? text[..300] + "…" : text)}";
     }

@@ -231,7 +231,7 @@ internal sealed class HubClient(Uri endpoint, Secret token, HttpSession session)
 
     private AwqException Refused(HttpAnswer answer, string doing)
     {
-        var text = token.RemoveFrom($"{endpoint.Host} refused {doing}: {answer.ErrorText()}");
+        var text = $"{endpoint.Host} refused {doing}: {answer.ErrorText(token.RemoveFrom)}";
         return answer.Status switch
         {
             401 => new AwqException("HubTokenRefused", AwqErrorKind.PermissionDenied, text, "The token is wrong or expired: make a new one with the right to write."),

@@ -40,7 +40,7 @@ public static partial class HubPublisher
         }
         var (large, ignored) = hub.Preupload(repository, options.Revision, options.CreatePullRequest, changed, cancellation);
         changed.RemoveAll(f => ignored.Contains(f.Path));
-        var sent = Upload(hub, session, repository, options.CreatePullRequest ? null : options.Revision, [.. changed.Where(f => large.Contains(f.Path))], progress, cancellation);
+        var sent = Upload(hub, session, repository, options.CreatePullRequest ? null : options.Revision, token, [.. changed.Where(f => large.Contains(f.Path))], progress, cancellation);
         progress?.Report(new PublishProgress(PublishStage.Committing, "", 0, 0));
         var (commit, pullRequest) = hub.Commit(repository, options.Revision, options.CreatePullRequest, options.Message, changed, large, cancellation);
         Verify(hub, repository, commit, files, ignored, progress, cancellation);
@@ -48,7 +48,7 @@ public static partial class HubPublisher
             changed.Count, files.Count - changed.Count - ignored.Count, sent);
     }
 
-    private static long Upload(HubClient hub, HttpSession session, string repository, string? revision, List<PublishedFile> files,
+    private static long Upload(HubClient hub, HttpSession session, string repository, string? revision, Secret token, List<PublishedFile> files,
         IProgress<PublishProgress>? progress, CancellationToken cancellation)
     {
         var total = files.Sum(f => f.Size);
@@ -75,7 +75,7 @@ public static partial class HubPublisher
                 if (attempt == UploadTries)
                 {
                     throw new AwqException("HubUploadFailed", AwqErrorKind.ResourceUnavailable,
-                        $"The hub's storage refused '{file.Path}': {answer.ErrorText()}", "Run the command again: files that arrived are not sent twice.");
+                        $"The hub's storage refused '{file.Path}': {answer.ErrorText(token.RemoveFrom)}", "Run the command again: files that arrived are not sent twice.");
                 }
             }
             before += file.Size;

@@ -238,10 +238,20 @@ internal sealed class RegistryClient(RegistryReference reference, RegistryCreden
     private Uri Location(HttpAnswer answer) =>
         answer.Headers.Location is { } location ? new Uri(reference.Address, location) : throw Refused(answer, "naming an address for the upload");
 
+    private string Hide(string text)
+    {
+        if (authorization?.Parameter is { Length: > 0 } sent)
+            text = text.Replace(sent, "***", StringComparison.Ordinal);
+        if (credentials is null)
+            return text;
+        text = credentials.Password.RemoveFrom(text);
+        return text.Replace(Basic().Parameter!, "***", StringComparison.Ordinal);
+    }
+
     private AwqException Refused(HttpAnswer answer, string doing)
     {
-        var text = $"{reference.Host} refused {doing}: {answer.ErrorText()}";
-        text = credentials?.Password.RemoveFrom(text) ?? text;
+        // Careless servers quote what they were sent, in the form in which it was sent.
+        var text = $"{reference.Host} refused {doing}: {answer.ErrorText(Hide)}";
         return answer.Status switch
         {
             401 or 403 => new AwqException("RegistryAccessDenied", AwqErrorKind.PermissionDenied, text,

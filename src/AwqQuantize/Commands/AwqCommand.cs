@@ -1,5 +1,6 @@
 using System.Management.Automation;
 using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Execution;
 
@@ -12,6 +13,9 @@ public abstract class AwqCommand : PSCmdlet
     private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(700);
 
     private readonly CancellationTokenSource stopping = new();
+
+    /// <summary>The folder of the module: descriptions of architectures and text for calibration lie there.</summary>
+    private protected static string ModuleRoot { get; } = Path.GetDirectoryName(typeof(AwqCommand).Assembly.Location)!;
 
     private protected CancellationToken Stopped => stopping.Token;
 
@@ -82,9 +86,19 @@ public abstract class AwqCommand : PSCmdlet
     /// <param name="target">The path as the user gave it.</param>
     private protected void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
 
-    /// <summary>Ends the cmdlet: nothing of its input can be done.</summary>
-    private protected void Fail(string id, AwqErrorKind kind, string message, string remedy, object? target) =>
-        ThrowTerminatingError(ErrorRecords.From(new AwqException(id, kind, message, remedy), target));
+    /// <summary>The descriptions of the module and the user's; an error in one of them ends the cmdlet.</summary>
+    private protected ArchitectureCatalog LoadArchitectures(string[] paths)
+    {
+        try
+        {
+            return ArchitectureCatalog.Load([Path.Combine(ModuleRoot, "Architectures"), .. paths.Select(ResolveLiteral)]);
+        }
+        catch (AwqException e)
+        {
+            ThrowTerminatingError(ErrorRecords.From(e, paths));
+            throw;
+        }
+    }
 
     /// <summary>An absolute path of the file system, without wildcards; it need not exist.</summary>
     /// <exception cref="AwqException"><c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>
