@@ -19,7 +19,7 @@ namespace AwqQuantize.Engine.Runs;
 public sealed class QuantizationRun : IDisposable
 {
     /// <summary>Rows and their length where the user says nothing.</summary>
-    private const int DefaultRows = 128, DefaultLength = 2048;
+    internal const int DefaultRows = 128, DefaultLength = 2048;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
