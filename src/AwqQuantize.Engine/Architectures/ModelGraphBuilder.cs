@@ -4,7 +4,7 @@ using System.Text.RegularExpressions;
 namespace AwqQuantize.Engine.Architectures;
 
 /// <summary>Puts a config's values into a description and holds the result against the checkpoint's tensors.</summary>
-internal static class ModelGraphBuilder
+internal static partial class ModelGraphBuilder
 {
     public static ModelGraph Build(Description description, string type, JsonObject rawConfig,
         IReadOnlyDictionary<string, long[]> shapes, IReadOnlySet<string> quantizedModules)
@@ -35,7 +35,6 @@ internal static class ModelGraphBuilder
 
         var claimed = outer.Concat(layers.SelectMany(l => l.Parameters.Select(p => p.Stored))).DistinctBy(t => t.Name).ToList();
         var ignored = CheckTensors(claimed, shapes, top, layers, tied);
-        var inert = top.Texts("inert").ToHashSet();
         return new ModelGraph
         {
             ModelType = type,
@@ -50,10 +49,25 @@ internal static class ModelGraphBuilder
             OuterTensors = outer,
             KeepFloat32 = claimed.Where(t => t.KeepFloat32).Select(t => t.Name).ToHashSet(),
             IgnoredTensors = ignored,
-            UnreadConfigKeys = [.. config.Select(p => p.Key).Where(k => !scope.ReadKeys.Contains(k) && !inert.Contains(k)
-                && !(json["supported"] as JsonObject ?? []).ContainsKey(k) && !(k == "rope_parameters" && scope.ReadKeys.Contains("rope_theta")))],
+            UnreadConfigKeys = UnreadKeys(json, config),
         };
     }
+
+    /// <summary>Keys that no expression of the description mentions and that are not known to be without effect.</summary>
+    private static List<string> UnreadKeys(JsonObject json, JsonObject config)
+    {
+        var mentioned = ConfigKey().Matches(json.ToJsonString()).Select(m => m.Groups[1].Value).ToHashSet();
+        mentioned.UnionWith((json["supported"] as JsonObject ?? []).Select(p => p.Key.Split('.')[0]));
+        mentioned.UnionWith((json["neutral"] as JsonObject ?? []).Select(p => p.Key));
+        var inert = (json["inert"] as JsonArray ?? []).Select(p => Pattern(p!.GetValue<string>())).ToList();
+        return [.. config.Select(p => p.Key).Where(k => !mentioned.Contains(k) && !inert.Exists(p => p.IsMatch(k)))];
+    }
+
+    [GeneratedRegex(@"\$([A-Za-z_][A-Za-z0-9_]*)")]
+    private static partial Regex ConfigKey();
+
+    /// <summary>A pattern in which * stands for any characters.</summary>
+    private static Regex Pattern(string pattern) => new($"^{Regex.Escape(pattern).Replace("\\*", ".*")}$");
 
     private static string ChooseRoot(JsonObject json, IReadOnlyDictionary<string, long[]> shapes)
     {
@@ -154,7 +168,7 @@ internal static class ModelGraphBuilder
             }
         }
         var names = claimed.Select(t => t.Name).ToHashSet();
-        var patterns = top.Texts("ignored_tensors").Select(p => new Regex($"^{Regex.Escape(p).Replace("\\*", ".*")}$")).ToList();
+        var patterns = top.Texts("ignored_tensors").Select(Pattern).ToList();
         // A tied head that is stored all the same is a copy of the embedding.
         if (tied)
             patterns.AddRange(top.Required("head").Texts("name").Select(n => new Regex($"^{Regex.Escape(n)}\\.weight$")));

@@ -29,6 +29,9 @@ public sealed record AwqSettings
     /// <summary>Whether the output of the block decides between the best candidates where a non-linear operation follows.</summary>
     public bool JudgeByBlock { get; init; } = true;
 
+    /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
+    public long KeptInputBytes { get; init; } = 512L << 20;
+
     /// <summary>Largest relative change of a block's output that a fold may cause.</summary>
     public double FoldTolerance { get; init; } = 1e-3;
 }

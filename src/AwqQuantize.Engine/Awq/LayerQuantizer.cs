@@ -27,6 +27,7 @@ public sealed class LayerQuantizer(
     private readonly List<LinearOutcome> linears = [];
     private readonly Dictionary<string, QuantizedLinear> quantized = [];
     private readonly HashSet<string> toQuantise = [.. layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => l.Module + ".weight")];
+    private SiteInputs? last;
     private float largest;
 
     /// <summary>The quantised linears by module name, once <see cref="Run"/> has returned.</summary>
@@ -50,6 +51,8 @@ public sealed class LayerQuantizer(
             }
             progress?.Invoke("hidden states", (double)done++ / stages);
             Propagate(block);
+            last?.Dispose();
+            last = null;
         }
         return new LayerOutcome
         {
@@ -65,7 +68,12 @@ public sealed class LayerQuantizer(
         var experts = layer.Graph.ExpertsBehind(site).Where(e => e.Any(l => !kept.ContainsKey(l.Module))).ToList();
         if (readers.Count == 0 && experts.Count == 0)
             return;
-        using var inputs = Gather(block, site, readers.Concat(experts.SelectMany(e => e)).First().In, experts.Count > 0);
+        var channels = readers.Concat(experts.SelectMany(e => e)).First().In;
+        var keep = site == layer.LastSite(block) && hidden.Tokens * channels * sizeof(float) <= settings.KeptInputBytes;
+        var inputs = Gather(block, site, channels, keep, experts.Count > 0);
+        using var temporary = keep ? null : inputs;
+        if (keep)
+            last = inputs;
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
         using var gram = inputs.Statistics.TakeGram();
@@ -106,7 +114,7 @@ public sealed class LayerQuantizer(
             if (readers.Count == 0)
                 continue;
             using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            new SiteObserver(site, statistics, false).Run(observer => layer.RunExpert(block, index, x, observer));
+            new SiteObserver(site, statistics, keepInputs: false, withRouting: false).Run(observer => layer.RunExpert(block, index, x, observer));
             largest = Math.Max(largest, statistics.Largest);
             var magnitude = statistics.MeanMagnitude();
             using var curvature = Curvature.From(statistics.TakeGram());
@@ -129,11 +137,11 @@ public sealed class LayerQuantizer(
     }
 
     /// <summary>Runs all rows up to a site.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool withRouting) => clock.Time("statistics", () =>
+    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting) => clock.Time("statistics", () =>
         batch.Guard("statistics", hidden, () =>
         {
             var statistics = new InputStatistics(channels, layer.Device);
-            var observer = new SiteObserver(site, statistics, withRouting);
+            var observer = new SiteObserver(site, statistics, keep || withRouting, withRouting);
             try
             {
                 for (var from = 0; from < hidden.Rows; from += batch.Rows)
@@ -143,7 +151,7 @@ public sealed class LayerQuantizer(
                     using var entrance = rows.to(layer.Device);
                     observer.Run(o => layer.RunBlock(block, entrance, o));
                 }
-                return new SiteInputs(statistics, observer.Inputs, observer.Routing);
+                return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length);
             }
             catch
             {
@@ -235,7 +243,8 @@ public sealed class LayerQuantizer(
                 cancel.ThrowIfCancellationRequested();
                 var count = Math.Min(batch.Rows, hidden.Rows - from);
                 using var scope = NewDisposeScope();
-                hidden.Store(from, layer.Advance(block, hidden.View(from, count).to(layer.Device)));
+                var entrance = hidden.View(from, count).to(layer.Device);
+                hidden.Store(from, last?.Rows(from, count, hidden.Length) is { } input ? layer.Finish(block, entrance, input) : layer.Advance(block, entrance));
                 return count;
             });
     });

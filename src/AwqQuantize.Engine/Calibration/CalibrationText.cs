@@ -1,5 +1,4 @@
 using AwqQuantize.Engine.Checkpoints;
-using AwqQuantize.Engine.Tokenization;
 
 namespace AwqQuantize.Engine.Calibration;
 
@@ -9,8 +8,10 @@ public static class CalibrationText
     /// <summary>Stands between the documents of a text file, alone on its line.</summary>
     public const string DocumentMark = "<|document|>";
 
+    private static readonly string[] Kinds = [".txt", ".jsonl", ".json", ".ndjson", ".parquet", ".safetensors"];
+
     /// <summary>Reads files, encodes them and cuts rows.</summary>
-    /// <param name="files">Text files, or safetensors files with a tensor of token ids; folders stand for the text files in them.</param>
+    /// <param name="files">Text, JSON lines, Parquet, or safetensors with a tensor of token ids; folders stand for the files of these kinds in them.</param>
     /// <param name="modelFolder">Whose tokenizer encodes text; not looked at where token ids are given.</param>
     /// <param name="vocabulary">Ids must be below this.</param>
     /// <param name="length">Tokens per row.</param>
@@ -19,28 +20,29 @@ public static class CalibrationText
     public static TokenRows Read(IReadOnlyList<string> files, string modelFolder, int vocabulary, int length, int rows, CancellationToken cancel)
     {
         var documents = new List<IReadOnlyList<int>>();
-        TextTokenizer? tokenizer = null;
+        var encoder = new DocumentEncoder(modelFolder);
         foreach (var file in files.SelectMany(Expand))
         {
-            if (file.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase))
+            cancel.ThrowIfCancellationRequested();
+            documents.AddRange(Path.GetExtension(file).ToLowerInvariant() switch
             {
-                documents.AddRange(Ids(file));
-                continue;
-            }
-            tokenizer ??= TextTokenizer.Load(modelFolder);
-            documents.AddRange(tokenizer.EncodeAll(Documents(file), addSpecialTokens: false, cancel));
+                ".safetensors" => Ids(file),
+                ".jsonl" or ".json" or ".ndjson" => JsonLinesDocuments.Read(file, encoder),
+                ".parquet" => encoder.Encode(ParquetDocuments.Read(file), cancel),
+                _ => encoder.Encode(Documents(file), cancel),
+            });
         }
         if (documents.SelectMany(d => d).FirstOrDefault(id => id < 0 || id >= vocabulary, -1) is var wrong and not -1)
             throw new AwqException("CalibrationDataInvalid", AwqErrorKind.InvalidData,
                 $"Token id {wrong} is outside of the model's vocabulary of {vocabulary}.",
                 "The tokenizer or the token ids do not belong to this model: use the model's own.");
-        return TokenRows.From(documents, tokenizer?.BosId ?? tokenizer?.EosId, length, rows);
+        return TokenRows.From(documents, encoder.Separator, length, rows);
     }
 
     private static IEnumerable<string> Expand(string path)
     {
         if (Directory.Exists(path))
-            return Directory.EnumerateFiles(path, "*.txt").Order(StringComparer.Ordinal);
+            return Directory.EnumerateFiles(path).Where(f => Kinds.Contains(Path.GetExtension(f).ToLowerInvariant())).Order(StringComparer.Ordinal);
         if (File.Exists(path))
             return [path];
         throw new AwqException("CalibrationDataMissing", AwqErrorKind.NotFound, $"There is no calibration data at '{path}'.", "Check the path given with -CalibrationData.");

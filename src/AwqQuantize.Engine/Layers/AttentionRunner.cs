@@ -8,6 +8,8 @@ internal sealed class AttentionRunner(AttentionSpec spec, LayerWeights weights, 
 {
     private readonly AttentionBias bias = new(spec.Scale, spec.Window, spec.Chunk, spec.SoftCap, spec.Alibi);
 
+    public override (string Site, string Module)? Last => (spec.HiddenSite, spec.Output);
+
     public override Tensor Run(Tensor x, IActivationObserver? observer)
     {
         using var scope = NewDisposeScope();

@@ -56,10 +56,24 @@ public sealed class DecoderLayer : IDisposable
         using var scope = NewDisposeScope();
         var (output, residual) = Branches(block, entrance, observer);
         observer?.OnBlock(block, entrance, output);
-        output.add_(residual);
-        if (!Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm)
-            output = Normalization.Apply(norm, Parameter, output);
-        return output.MoveToOuterDisposeScope();
+        return Join(block, output, residual).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The site whose readers alone make a block's output, so that <see cref="Finish"/> can take up from its input; null where there is none.</summary>
+    public string? LastSite(int block) => Graph.Parallel ? null : runners[block].Last?.Site;
+
+    /// <summary>The same as <see cref="Advance"/>, given the input of the block's last site.</summary>
+    /// <param name="block">Index of the block.</param>
+    /// <param name="entrance">The residual stream at its entrance, [batch, length, hidden].</param>
+    /// <param name="input">What reaches <see cref="LastSite"/>, [batch · length, in].</param>
+    public Tensor Finish(int block, Tensor entrance, Tensor input)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var spec = Graph.Blocks[block];
+        var output = Deliver(spec, runners[block].RunLast(input).view(entrance.shape));
+        var residual = spec is { ResidualFromNorm: true, Norm: { } norm } ? Normalization.Apply(norm, Parameter, entrance) : entrance;
+        return Join(block, output, residual).MoveToOuterDisposeScope();
     }
 
     /// <summary>The unweighted output of one expert of a mixture.</summary>
@@ -82,14 +96,25 @@ public sealed class DecoderLayer : IDisposable
             var spec = Graph.Blocks[b];
             if (b == first || spec.Norm is null || spec.Norm != Graph.Blocks[b - 1].Norm)
                 normed = spec.Norm is null ? entrance : Normalization.Apply(spec.Norm, Parameter, entrance);
-            var output = runners[b].Run(normed!, observer);
-            if (spec.OutputNorm is not null)
-                output = Normalization.Apply(spec.OutputNorm, Parameter, output);
-            if (spec.Multiplier != 1)
-                output.mul_(spec.Multiplier);
+            var output = Deliver(spec, runners[b].Run(normed!, observer));
             sum = sum is null ? output : sum.add_(output);
         }
         return (sum!, Graph.Blocks[first].ResidualFromNorm ? normed! : entrance);
+    }
+
+    /// <summary>What becomes of a branch's output before it is added.</summary>
+    private Tensor Deliver(BlockSpec spec, Tensor output)
+    {
+        if (spec.OutputNorm is not null)
+            output = Normalization.Apply(spec.OutputNorm, Parameter, output);
+        return spec.Multiplier == 1 ? output : output.mul_(spec.Multiplier);
+    }
+
+    /// <summary>Adds a block's output to the residual stream; the output is overwritten.</summary>
+    private Tensor Join(int block, Tensor output, Tensor residual)
+    {
+        output.add_(residual);
+        return !Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm ? Normalization.Apply(norm, Parameter, output) : output;
     }
 
     private Tensor Parameter(string name) => Weights[name];

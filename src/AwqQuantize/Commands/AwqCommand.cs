@@ -24,11 +24,18 @@ public abstract class AwqCommand : PSCmdlet
 
     /// <summary>Does work on the engine's thread and writes what it says on this one, until it is done.</summary>
     /// <exception cref="PipelineStoppedException">The pipeline was stopped.</exception>
-    private protected T RunOnEngine<T>(Func<IRunObserver, CancellationToken, T> work)
+    private protected T RunOnEngine<T>(Func<IRunObserver, CancellationToken, T> work) => Run(EngineThread.Post, work);
+
+    /// <summary>The same for work that needs no tensors and must not hold up the engine: a thread of its own does it.</summary>
+    /// <exception cref="PipelineStoppedException">The pipeline was stopped.</exception>
+    private protected T RunBeside<T>(Func<IRunObserver, CancellationToken, T> work) =>
+        Run(action => new Thread(() => action()) { IsBackground = true, Name = "AwqQuantize transfer" }.Start(), work);
+
+    private T Run<T>(Action<Action> post, Func<IRunObserver, CancellationToken, T> work)
     {
         // Cancelled also when a Write* call throws, so that the engine never works for nobody.
         using var leaving = CancellationTokenSource.CreateLinkedTokenSource(stopping.Token);
-        var job = EngineJob<T>.Start(work, leaving.Token);
+        var job = EngineJob<T>.Start(post, work, leaving.Token);
         try
         {
             Pump(job);

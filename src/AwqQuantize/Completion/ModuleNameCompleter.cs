@@ -31,8 +31,8 @@ public sealed class ModuleNameCompleter : IArgumentCompleter
     {
         try
         {
-            using var runspacePath = PowerShell.Create(RunspaceMode.CurrentRunspace);
-            var folder = runspacePath.Runspace.SessionStateProxy.Path.GetUnresolvedProviderPathFromPSPath(path);
+            // In the session that asks: its location and drives decide what the path means.
+            var folder = ScriptBlock.Create("$ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($args[0])").Invoke(path)[0].ToString();
             using var model = ModelFolder.Open(folder);
             return [.. model.Tensors.Values.Where(t => t.Shape.Length >= 2 && t.Name.EndsWith(WeightSuffix, StringComparison.Ordinal))
                 .Select(t => Pattern(t.Name[..^WeightSuffix.Length])).Distinct().Order(StringComparer.Ordinal)];

@@ -112,7 +112,7 @@ public sealed class QuantizationRunTests : IDisposable
     public void RetreatsToShorterSequencesAndEndsWithAClearErrorBelow64()
     {
         var observer = new RecordingObserver();
-        var left = 5; // 4 rows at once, 2, 1, on disk, 128 → 64
+        var left = 4; // 4 rows at once → 2 → 1 → on disk → 64 tokens
         var result = QuantizationRun.Execute(Options("a"), observer, default, s =>
         {
             if (s == "propagation" && left-- > 0)
