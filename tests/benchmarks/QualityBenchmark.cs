@@ -24,7 +24,8 @@ internal static class QualityBenchmark
         ("no judge", s => s with { JudgeByBlock = false }),
         ("no refit", s => s with { RefitScales = false }),
         ("default", s => s),
-        ("sweeps3", s => s with { Sweeps = 3 }),
+        ("one sweep", s => s with { Sweeps = 1 }),
+        ("maximum", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
     ];
 
     /// <summary>quality MODEL GROUP CALIBRATION-TEXT ROWS LENGTH EVALUATION-TEXT CONTEXTS LENGTH [VARIANT…]</summary>

@@ -42,6 +42,7 @@ internal static partial class DescriptionGrammar
             Flag("ignore_layers_beyond", "tensors of layers at and past the layer count are tolerated (next-token prediction)"),
             new("supported", FieldKind.Map, "config keys (a.b within objects) with the values that are supported; null and a missing key always are"),
             new("neutral", FieldKind.Map, "config keys that must have one of these values, or be missing, where the description does not read them"),
+            new("example", FieldKind.Map, "config values of a small model, for Get-AwqArchitecture to derive its groups with"),
             new("inert", FieldKind.Strings, "config keys (patterns with *) that do not change what the model computes"),
         ],
         ["norm_defaults"] = NormFields,

@@ -6,8 +6,9 @@ namespace AwqQuantize.Engine.Architectures;
 /// <summary>Puts a config's values into a description and holds the result against the checkpoint's tensors.</summary>
 internal static partial class ModelGraphBuilder
 {
+    /// <param name="shapes">Null to take the tensors on trust.</param>
     public static ModelGraph Build(Description description, string type, JsonObject rawConfig,
-        IReadOnlyDictionary<string, long[]> shapes, IReadOnlySet<string> quantizedModules)
+        IReadOnlyDictionary<string, long[]>? shapes, IReadOnlySet<string> quantizedModules)
     {
         var config = ConfigForms.Normalise(rawConfig);
         var json = description.Json;
@@ -15,7 +16,7 @@ internal static partial class ModelGraphBuilder
         var scope = new ExpressionScope(description.File, config, variables);
         CheckSupported(json, config);
 
-        var root = ChooseRoot(json, shapes);
+        var root = ChooseRoot(json, shapes ?? new Dictionary<string, long[]>());
         var top = new DescriptionNode(json, scope, "", root);
         int Size(string name) => scope.Variable(name) is double d && d > 0 ? (int)d
             : throw scope.Missing(variables.GetValueOrDefault(name)?.ToString() ?? "null", $"let.{name}");
@@ -24,7 +25,7 @@ internal static partial class ModelGraphBuilder
 
         var outer = new List<StoredTensor>();
         var embedding = ReadEmbedding(top.Required("embedding"), norms, hidden, vocabulary, outer);
-        var (head, tied) = ReadHead(top, norms, embedding, hidden, vocabulary, shapes, outer);
+        var (head, tied) = ReadHead(top, norms, embedding, hidden, vocabulary, shapes ?? new Dictionary<string, long[]>(), outer);
         var layers = new List<LayerGraph>();
         for (var i = 0; i < layerCount; i++)
         {
@@ -34,7 +35,7 @@ internal static partial class ModelGraphBuilder
         CheckNeutral(json, config, scope);
 
         var claimed = outer.Concat(layers.SelectMany(l => l.Parameters.Select(p => p.Stored))).DistinctBy(t => t.Name).ToList();
-        var ignored = CheckTensors(claimed, shapes, top, layers, tied);
+        var ignored = shapes is null ? [] : CheckTensors(claimed, shapes, top, layers, tied);
         return new ModelGraph
         {
             ModelType = type,
@@ -98,7 +99,7 @@ internal static partial class ModelGraphBuilder
     {
         foreach (var (key, allowed) in json["neutral"] as JsonObject ?? [])
         {
-            if (scope.ReadKeys.Contains(key) || config[key] is not { } value)
+            if (scope.ReadKeys.Contains(key) || config[key] is not { } value || (json["supported"] as JsonObject ?? []).ContainsKey(key))
                 continue;
             var values = (allowed as JsonArray ?? []).Select(v => Expression.FromJson(v)).ToList();
             if (!values.Any(v => Equals(v, Expression.FromJson(value))))

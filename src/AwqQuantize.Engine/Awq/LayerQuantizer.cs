@@ -222,7 +222,7 @@ public sealed class LayerQuantizer(
         var parameter = layer.Weights[linear.Module + ".weight"];
         var weights = parameter.cpu();
         var loss = 0.0;
-        var result = clock.Time("rounding", () => batch.Guard("rounding", hidden, () => LinearRounding.Round(weights, curvature, settings, out loss)));
+        var result = clock.Time("rounding", () => batch.Guard("rounding", hidden, () => LinearRounding.Round(weights, curvature, tokens, settings, out loss)));
         Keep(linear, result, loss, tokens);
         if (layer.Device.type != DeviceType.CPU)
             parameter.copy_(weights);

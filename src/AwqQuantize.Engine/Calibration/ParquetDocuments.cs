@@ -8,6 +8,8 @@ internal static class ParquetDocuments
 {
     private static readonly string[] Columns = ["text", "content"];
 
+    private static readonly Type[] Texts = [typeof(string), typeof(ReadOnlyMemory<char>)];
+
     /// <summary>The texts, in the order of the rows; rows without text are left out.</summary>
     public static IReadOnlyList<string> Read(string file)
     {
@@ -24,7 +26,7 @@ internal static class ParquetDocuments
     private static async Task<IReadOnlyList<string>> ReadAsync(string file)
     {
         await using var reader = await ParquetReader.CreateAsync(file).ConfigureAwait(false);
-        var field = Columns.Select(c => reader.Schema.GetDataFields().FirstOrDefault(f => f.Path.ToString() == c && f.ClrType == typeof(string))).FirstOrDefault(f => f is not null)
+        var field = Columns.Select(c => reader.Schema.GetDataFields().FirstOrDefault(f => f.Path.ToString() == c && Texts.Contains(f.ClrType))).FirstOrDefault(f => f is not null)
             ?? throw new AwqException("CalibrationDataInvalid", AwqErrorKind.InvalidData,
                 $"'{file}' has no column 'text' or 'content' of strings, but {string.Join(", ", reader.Schema.GetDataFields().Select(f => f.Path))}.", "Give a file with such a column.");
         var texts = new List<string>();

@@ -96,7 +96,8 @@ public sealed class DecoderLayer : IDisposable
             var spec = Graph.Blocks[b];
             if (b == first || spec.Norm is null || spec.Norm != Graph.Blocks[b - 1].Norm)
                 normed = spec.Norm is null ? entrance : Normalization.Apply(spec.Norm, Parameter, entrance);
-            var output = Deliver(spec, runners[b].Run(normed!, observer));
+            var shown = b > first && Graph.Blocks[first].InputSite == spec.InputSite && observer is not null ? new SeenSite(observer, spec.InputSite) : observer;
+            var output = Deliver(spec, runners[b].Run(normed!, shown));
             sum = sum is null ? output : sum.add_(output);
         }
         return (sum!, Graph.Blocks[first].ResidualFromNorm ? normed! : entrance);

@@ -47,7 +47,7 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
     {
         using var scope = NewDisposeScope();
         // The input has been shown; only the shared expert's hidden activation is news.
-        var output = shared!.Run(tokens, observer is null ? null : new WithoutSite(observer, spec.InputSite));
+        var output = shared!.Run(tokens, observer is null ? null : new SeenSite(observer, spec.InputSite));
         if (spec.SharedGate is not null)
             output.mul_(Linear(spec.SharedGate, tokens).sigmoid_());
         return output.MoveToOuterDisposeScope();
@@ -77,17 +77,5 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
                 result.mul_(share);
             output.index_add_(0, own, result, 1);
         }
-    }
-
-    /// <summary>An observer that has seen one site already.</summary>
-    private sealed class WithoutSite(IActivationObserver inner, string seen) : IActivationObserver
-    {
-        public bool Wants(string site) => site != seen && inner.Wants(site);
-
-        public void OnInput(string site, Tensor x) => inner.OnInput(site, x);
-
-        public void OnBlock(int block, Tensor entrance, Tensor output) => inner.OnBlock(block, entrance, output);
-
-        public void OnRouting(string site, Tensor experts, Tensor weights) => inner.OnRouting(site, experts, weights);
     }
 }

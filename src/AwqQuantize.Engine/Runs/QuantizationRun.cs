@@ -20,7 +20,7 @@ namespace AwqQuantize.Engine.Runs;
 public sealed class QuantizationRun : IDisposable
 {
     /// <summary>Rows and their length where the user says nothing.</summary>
-    private const int DefaultRows = 128, DefaultLength = 2048;
+    private const int DefaultRows = 128, DefaultLength = 2048, MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
@@ -87,7 +87,7 @@ public sealed class QuantizationRun : IDisposable
     {
         var clock = Stopwatch.StartNew();
         plan.Check();
-        var device = Devices.Choose(options.Device, options.ForceCpu);
+        var device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
         using var inference = no_grad();
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
         using var run = RunFolder.Open(plan.Path, Fingerprint(device), options.Force && !options.Resume);
@@ -193,13 +193,13 @@ public sealed class QuantizationRun : IDisposable
         }
     }
 
-    private AwqSettings Settings() => new() { GroupSize = options.GroupSize, Rounding = options.Rounding };
+    private AwqSettings Settings() => (options.MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = options.GroupSize, Rounding = options.Rounding };
 
     private TokenRows ReadRows()
     {
         var data = options.CalibrationData.Count > 0 ? options.CalibrationData : [Path.Combine(options.ModuleRoot, "Calibration")];
-        var length = Math.Min(options.SequenceLength ?? DefaultLength, graph.MaxPositions);
-        var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? DefaultRows, cancel);
+        var length = Math.Min(options.SequenceLength ?? (options.MaxQuality ? MaximumLength : DefaultLength), graph.MaxPositions);
+        var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? (options.MaxQuality ? MaximumRows : DefaultRows), cancel);
         observer.Decision($"Calibrating on {read.Rows.Count} rows of {read.Length} tokens ({read.Tokens} of {read.Available} available).");
         if (read.Tokens < FewTokens)
             Warn("FewCalibrationTokens", $"Only {read.Tokens} calibration tokens are used; with fewer than {FewTokens} the model becomes worse than it could be.");

@@ -62,7 +62,7 @@ public sealed class CalibrationTextTests : IDisposable
         var data = temporary.Write("m.jsonl", """{"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "a cat"}]}""");
         Assert.Equal("ChatTemplateMissing", Assert.Throws<AwqException>(() => Read(data, model)).Id);
         File.WriteAllText(Path.Combine(model, "chat_template.jinja"), "{% for m in messages %}[{{ m.role }}] {{ m['content'] }}\n{% endfor %}");
-        Assert.Equal("[user] hello\n[assistant] a cat\n", TextTokenizer.Load(model).Decode([.. Read(data, model).Rows.SelectMany(r => r)], false));
+        Assert.Equal("[user] hello\n[assistant] a cat\n", TextTokenizer.Load(model).Decode([.. Read(data, model, 1000).Rows.Single()], false));
     }
 
     [Theory]
@@ -88,9 +88,9 @@ public sealed class CalibrationTextTests : IDisposable
         var lines = files.SelectMany(File.ReadLines).Where(l => l.Length > 40).ToList();
         Assert.Equal(lines.Count, lines.Distinct().Count());
         var letters = string.Concat(files.Select(File.ReadAllText)).EnumerateRunes().Where(System.Text.Rune.IsLetter).Select(r => r.Value).ToHashSet();
-        foreach (var letter in "aжλאعहকก中あ한")
+        foreach (var letter in "aжλאعहকก的の한")
             Assert.Contains(letter, letters);
     }
 
-    private static TokenRows Read(string file, string? model = null) => CalibrationText.Read([file], model ?? Sample, 1024, 8, 99, default);
+    private static TokenRows Read(string file, string? model = null, int length = 8) => CalibrationText.Read([file], model ?? Sample, 1024, length, 99, default);
 }
