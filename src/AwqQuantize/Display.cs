@@ -1,4 +1,5 @@
 using System.Globalization;
+using AwqQuantize.Engine.Evaluation;
 
 namespace AwqQuantize;
 
@@ -19,6 +20,13 @@ public static class Display
         time.TotalHours >= 1 ? string.Create(CultureInfo.CurrentCulture, $"{(long)time.TotalHours} h {time.Minutes:00} min")
         : time.TotalMinutes >= 1 ? string.Create(CultureInfo.CurrentCulture, $"{time.Minutes} min {time.Seconds:00} s")
         : string.Create(CultureInfo.CurrentCulture, $"{time.TotalSeconds:0.0} s");
+
+    /// <summary>A figure with so many digits, or nothing where it is not known.</summary>
+    public static string Figure(double? value, int digits) => value?.ToString("F" + digits.ToString(CultureInfo.InvariantCulture), CultureInfo.CurrentCulture) ?? "";
+
+    /// <summary>A line for each check that failed or warns.</summary>
+    public static string[] Findings(IEnumerable<AwqCheck> checks) =>
+        [.. checks.Where(c => c.Status is CheckStatus.Failed or CheckStatus.Warning).Select(c => $"{c.Status}: {c.Name}{(c.Subject.Length > 0 ? $" ({c.Subject})" : "")}: {c.Message}")];
 
     private static string Scale(double value, double step, string[] units, string gap)
     {

@@ -7,6 +7,7 @@ using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Packing;
+using AwqQuantize.Engine.Reports;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -104,7 +105,7 @@ public sealed class QuantizationRun : IDisposable
         Layers(model, run, meter, first);
         var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
         meter.Stage("putting the checkpoint together", 1);
-        Assemble(run, outcomes);
+        Assemble(run, outcomes, device);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
         return Result(outcomes, device, clock.Elapsed);
@@ -222,7 +223,7 @@ public sealed class QuantizationRun : IDisposable
         ["Device"] = device.type.ToString(),
     };
 
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes)
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
@@ -233,7 +234,17 @@ public sealed class QuantizationRun : IDisposable
         var floating = plan.FloatModules.Keys.Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
         var config = AwqConfigWriter.Create(folder.Config.Root, new QuantizationConfig(options.GroupSize, ModuleExclusions.Create(floating, quantized)));
         File.WriteAllText(Path.Combine(run.Assembly, ModelFolder.ConfigFile), PythonJson.Write(config));
+        ReportFile.Write(run.Assembly, Report(outcomes, device));
     }
+
+    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes, Device device) => new()
+    {
+        Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
+        SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
+            .ToDictionary(),
+    };
 
     private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, Device device, TimeSpan duration) => new()
     {
