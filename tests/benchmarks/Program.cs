@@ -15,5 +15,6 @@ internal static partial class Program
     private static readonly Dictionary<string, Func<string[], int>> Commands = new()
     {
         ["quality"] = QualityBenchmark.Run,
+        ["tokenizer"] = TokenizerBenchmark.Run,
     };
 }
