@@ -8,7 +8,7 @@
     PowerShellVersion = '7.6'
     CompatiblePSEditions = @('Core')
     FormatsToProcess = @('AwqQuantize.Format.ps1xml')
-    CmdletsToExport = @('Get-AwqModel')
+    CmdletsToExport = @('Invoke-AwqQuantization', 'Get-AwqModel', 'Get-AwqArchitecture', 'Get-AwqToken', 'Test-AwqOutput', 'Measure-AwqModel', 'Export-AwqReport', 'Get-AwqDevice', 'Publish-AwqModel')
     FunctionsToExport = @()
     AliasesToExport = @()
     VariablesToExport = @()

@@ -8,5 +8,10 @@ namespace AwqQuantize.Engine.Tests;
 internal static class TorchFixture
 {
     [ModuleInitializer]
-    internal static void Load() => TorchRuntime.EnsureLoaded();
+    internal static void Load()
+    {
+        TorchRuntime.EnsureLoaded();
+        // Test classes run side by side, on small tensors: one thread each is fastest.
+        torch.set_num_threads(1);
+    }
 }

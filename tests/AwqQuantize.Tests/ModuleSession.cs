@@ -53,7 +53,7 @@ internal sealed class ModuleSession : IDisposable
         }
         return new SessionResult(output, [.. shell.Streams.Error, .. terminating is null ? [] : new[] { terminating }],
             [.. shell.Streams.Warning.Select(w => w.Message)], [.. shell.Streams.Verbose.Select(v => v.Message)],
-            [.. shell.Streams.Progress], terminating is not null);
+            [.. shell.Streams.Progress]);
     }
 
     public void Dispose() => runspace.Dispose();

@@ -4,7 +4,7 @@ namespace AwqQuantize.Tests;
 
 internal sealed record SessionResult(
     IReadOnlyList<PSObject> Output, IReadOnlyList<ErrorRecord> Errors, IReadOnlyList<string> Warnings,
-    IReadOnlyList<string> Verbose, IReadOnlyList<ProgressRecord> Progress, bool Terminated)
+    IReadOnlyList<string> Verbose, IReadOnlyList<ProgressRecord> Progress)
 {
     public SessionResult ThrowOnError() =>
         Errors.Count == 0 ? this : throw new InvalidOperationException($"{Errors[0].FullyQualifiedErrorId}: {Errors[0]}\n{Errors[0].Exception}");

@@ -14,6 +14,8 @@ internal static partial class Program
 {
     private static readonly Dictionary<string, Func<string[], int>> Commands = new()
     {
+        ["engine"] = EngineBenchmark.Run,
+        ["machine"] = MachineBenchmark.Run,
         ["quality"] = QualityBenchmark.Run,
         ["tokenizer"] = TokenizerBenchmark.Run,
     };

@@ -24,7 +24,8 @@ internal static class QualityBenchmark
         ("no judge", s => s with { JudgeByBlock = false }),
         ("no refit", s => s with { RefitScales = false }),
         ("default", s => s),
-        ("sweeps3", s => s with { Sweeps = 3 }),
+        ("one sweep", s => s with { Sweeps = 1 }),
+        ("maximum", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
     ];
 
     /// <summary>quality MODEL GROUP CALIBRATION-TEXT ROWS LENGTH EVALUATION-TEXT CONTEXTS LENGTH [VARIANT…]</summary>
@@ -39,11 +40,13 @@ internal static class QualityBenchmark
         var evaluation = Rows(tokenizer, args[5], int.Parse(args[7]), int.Parse(args[6]), fromEnd: args[5] == args[2]);
         Console.WriteLine($"calibration {calibration.shape[0]} x {calibration.shape[1]}, evaluation {evaluation.shape[0]} x {evaluation.shape[1]}");
         double? plain = null;
+        var source = new FolderTensorSource(folder);
+        using var exact = Float(graph, source, evaluation);
         foreach (var (name, change) in Variants)
         {
             if (args.Length > 8 && !args[8..].Contains(name) && name != "plain")
                 continue;
-            var result = Measure(graph, new FolderTensorSource(folder), change(new AwqSettings { GroupSize = group }), calibration, evaluation);
+            var result = Measure(graph, source, change(new AwqSettings { GroupSize = group }), calibration, evaluation, exact);
             plain ??= result.Kl;
             Console.WriteLine($"{name,-20} kl {result.Kl:F5} ({result.Kl / plain:F3} x plain)  ppl {result.Ppl:F4} (float {result.FloatPpl:F4})  top1 {result.Top1:F4}  {result.Seconds:F1} s  {result.Stages}");
         }
@@ -52,15 +55,13 @@ internal static class QualityBenchmark
 
     private sealed record Result(double Kl, double Ppl, double FloatPpl, double Top1, double Seconds, string Stages);
 
-    private static Result Measure(ModelGraph graph, ITensorSource source, AwqSettings settings, Tensor calibration, Tensor evaluation)
+    private static Result Measure(ModelGraph graph, ITensorSource source, AwqSettings settings, Tensor calibration, Tensor evaluation, HiddenStates exact)
     {
         using var outer = NewDisposeScope();
         using var model = DecoderModel.Open(graph, source, CPU);
         using var hidden = new HiddenStates((int)calibration.shape[0], (int)calibration.shape[1], graph.HiddenSize);
         hidden.Store(0, model.Embed(calibration));
-        var exact = new HiddenStates((int)evaluation.shape[0], (int)evaluation.shape[1], graph.HiddenSize);
-        exact.Store(0, model.Embed(evaluation));
-        var rough = new HiddenStates((int)evaluation.shape[0], (int)evaluation.shape[1], graph.HiddenSize);
+        using var rough = new HiddenStates((int)evaluation.shape[0], (int)evaluation.shape[1], graph.HiddenSize);
         rough.Store(0, model.Embed(evaluation));
         var stages = new Dictionary<string, double>();
         var batch = new MicroBatch(Math.Max(1, 2048 / hidden.Length), "hidden.tmp", (_, text) => Console.Error.WriteLine(text));
@@ -68,7 +69,6 @@ internal static class QualityBenchmark
         for (var i = 0; i < graph.LayerCount; i++)
         {
             using var layer = model.LoadLayer(i);
-            Advance(layer, exact);
             clock.Start();
             var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, settings.GroupSize, []), batch, default);
             var outcome = quantizer.Run();
@@ -98,6 +98,21 @@ internal static class QualityBenchmark
         }
         return new Result(kl / count, Math.Exp(nll / count), Math.Exp(floatNll / count), (double)hits / count, clock.Elapsed.TotalSeconds,
             string.Join(" ", stages.Select(s => $"{s.Key}={s.Value:F1}")));
+    }
+
+    /// <summary>What leaves the last layer of the float model.</summary>
+    private static HiddenStates Float(ModelGraph graph, ITensorSource source, Tensor evaluation)
+    {
+        using var outer = NewDisposeScope();
+        using var model = DecoderModel.Open(graph, source, CPU);
+        var states = new HiddenStates((int)evaluation.shape[0], (int)evaluation.shape[1], graph.HiddenSize);
+        states.Store(0, model.Embed(evaluation));
+        for (var i = 0; i < graph.LayerCount; i++)
+        {
+            using var layer = model.LoadLayer(i);
+            Advance(layer, states);
+        }
+        return states;
     }
 
     private static void Advance(DecoderLayer layer, HiddenStates states)

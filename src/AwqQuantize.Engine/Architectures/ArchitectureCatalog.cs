@@ -15,8 +15,11 @@ public sealed class ArchitectureCatalog
         {
             foreach (var type in description.ModelTypes)
             {
-                if (!byType.TryAdd(type, description))
-                    throw Description.Invalid(description.File, $"'model_type': '{type}' belongs to '{byType[type].Name}' already");
+                // What a user writes comes before what ships.
+                if (!byType.TryGetValue(type, out var other) || other.Source < description.Source)
+                    byType[type] = description;
+                else if (other.Source == description.Source)
+                    throw Description.Invalid(description.File, $"'model_type': '{type}' belongs to '{other.File}' already");
             }
         }
     }
@@ -27,6 +30,9 @@ public sealed class ArchitectureCatalog
 
     /// <summary>Model types that have a description.</summary>
     public IEnumerable<string> ModelTypes => byType.Keys.Order(StringComparer.Ordinal);
+
+    /// <summary>What every description is about, derived from the small example that it holds, by name; those that only serve to be extended are left out.</summary>
+    public IReadOnlyList<ArchitectureSummary> Summaries => [.. descriptions.Where(d => d.ModelTypes.Count > 0).Select(ArchitectureSummary.Of)];
 
     /// <summary>The graph of a model.</summary>
     /// <param name="config">config.json, in either form.</param>

@@ -47,6 +47,9 @@ public sealed record AttentionSpec : BlockSpec
 
     public string Query { get; init; } = "";
 
+    /// <summary>One module that gives, per kv head, [key | value], or null.</summary>
+    public string? KeyValue { get; init; }
+
     public string Key { get; init; } = "";
 
     public string Value { get; init; } = "";
@@ -102,6 +105,8 @@ public sealed record AttentionSpec : BlockSpec
     /// <summary>The rows of the values, in order of kv head and channel, within the module that makes them.</summary>
     public int[] ValueRows()
     {
+        if (KeyValue is not null)
+            return [.. Enumerable.Range(0, KvHeads * HeadDim).Select(r => r / HeadDim * 2 * HeadDim + HeadDim + r % HeadDim)];
         if (Fused is null)
             return [.. Enumerable.Range(0, KvHeads * HeadDim)];
         var (queries, values) = (Heads / FusedGroups, KvHeads / FusedGroups);
@@ -121,6 +126,7 @@ public sealed record AttentionSpec : BlockSpec
         var groups = fused?.Integer("groups") ?? 1;
         if (groups <= 0 || heads % groups != 0 || kvHeads % groups != 0)
             throw fused!.NotA($"a divisor of {heads} heads and {kvHeads} kv heads", "groups", groups);
+        var both = node.Text("key_value");
         var temperature = node.Child("temperature");
         return new AttentionSpec
         {
@@ -134,8 +140,9 @@ public sealed record AttentionSpec : BlockSpec
             FusedGroups = groups,
             FusedOrder = fused?.Keyword("order", "qkv", "qvk") ?? "qkv",
             Query = fused is null ? node.RequiredText("query") : "",
-            Key = fused is null ? node.RequiredText("key") : "",
-            Value = fused is null ? node.RequiredText("value") : "",
+            KeyValue = both,
+            Key = fused is null && both is null ? node.RequiredText("key") : "",
+            Value = fused is null && both is null ? node.RequiredText("value") : "",
             Output = node.RequiredText("output"),
             Gate = node.Text("gate"),
             GatedQuery = node.Flag("gated_query", false),
@@ -173,14 +180,15 @@ public sealed record AttentionSpec : BlockSpec
 
     internal override void Describe(LayerPlan plan)
     {
-        var consumers = new List<string>();
-        void Input(string module, int rows, bool bias, string? fusedWith)
-        {
+        void Input(string module, int rows, bool bias, string? fusedWith) =>
             plan.Linear(new LinearSpec(module, Hidden, rows, bias, InputSite, FusedWith: fusedWith));
-            consumers.Add(module);
-        }
         if (Fused is not null)
             Input(Fused, (Heads + 2 * KvHeads) * HeadDim, Bias, null);
+        else if (KeyValue is not null)
+        {
+            Input(Query, Heads * HeadDim, Bias, null);
+            Input(KeyValue, 2 * KvHeads * HeadDim, Bias, null);
+        }
         else
         {
             var together = LayerPlan.Sibling(Query, "qkv_proj");
@@ -203,7 +211,7 @@ public sealed record AttentionSpec : BlockSpec
         // A clamp on the values does not commute with a scale.
         if (Clip == 0)
         {
-            plan.Group(HiddenSite, channels, new ScaleProducer(Fused ?? Value, ScaleProducerKind.Linear, ValueRows()),
+            plan.Group(HiddenSite, channels, new ScaleProducer(Fused ?? KeyValue ?? Value, ScaleProducerKind.Linear, ValueRows()),
                 [new ScaleConsumer(Output, Heads == KvHeads ? null : columns)], feedsNonlinear: false);
         }
     }

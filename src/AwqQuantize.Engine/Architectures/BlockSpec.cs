@@ -34,7 +34,12 @@ public abstract record BlockSpec
     internal static BlockSpec ReadBlock(DescriptionNode node, BlockContext context) => node.Keyword("kind", DescriptionGrammar.BlockKinds) switch
     {
         "attention" => AttentionSpec.Read(node, context),
+        "latent_attention" => LatentAttentionSpec.Read(node, context),
+        "delta_net" => DeltaNetSpec.Read(node, context),
+        "short_convolution" => ShortConvolutionSpec.Read(node, context),
         "mlp" => MlpSpec.Read(node, context),
+        "attention_mixture" => AttentionMixtureSpec.Read(node, context),
+        "mixture" => MixtureSpec.Read(node, context),
         _ => throw node.Scope.Invalid($"{node.Path}.kind", $"is missing; expected one of {string.Join(", ", DescriptionGrammar.BlockKinds)}"),
     };
 }

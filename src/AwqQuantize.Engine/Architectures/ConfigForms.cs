@@ -18,7 +18,9 @@ internal static class ConfigForms
             if (rope[key] is { } value)
                 result[key] = value.DeepClone();
         }
-        result["rope_scaling"] = rope.DeepClone();
+        // Without scaling there is nothing more to say; a model without rotary embedding may carry this much.
+        if (rope.Any(p => p.Key is not ("rope_type" or "type" or "rope_theta" or "partial_rotary_factor")) || (rope["rope_type"] ?? rope["type"])?.ToString() is not ("default" or null))
+            result["rope_scaling"] = rope.DeepClone();
         return result;
     }
 }

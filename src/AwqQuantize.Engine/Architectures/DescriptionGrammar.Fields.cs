@@ -2,7 +2,7 @@ namespace AwqQuantize.Engine.Architectures;
 
 internal static partial class DescriptionGrammar
 {
-    public static readonly string[] BlockKinds = ["attention", "mlp"];
+    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mlp", "mixture", "attention_mixture"];
 
     private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
 
@@ -40,9 +40,10 @@ internal static partial class DescriptionGrammar
             Node("head", "head", "hidden states to logits", required: true),
             new("ignored_tensors", FieldKind.Strings, "patterns (with *) of tensors that mean nothing"),
             Flag("ignore_layers_beyond", "tensors of layers at and past the layer count are tolerated (next-token prediction)"),
-            new("supported", FieldKind.Map, "config keys with the values that are supported; null stands for a missing key"),
+            new("supported", FieldKind.Map, "config keys (a.b within objects) with the values that are supported; null and a missing key always are"),
             new("neutral", FieldKind.Map, "config keys that must have one of these values, or be missing, where the description does not read them"),
-            new("inert", FieldKind.Strings, "config keys that do not change what the model computes"),
+            new("example", FieldKind.Map, "config values of a small model, for Get-AwqArchitecture to derive its groups with"),
+            new("inert", FieldKind.Strings, "config keys (patterns with *) that do not change what the model computes"),
         ],
         ["norm_defaults"] = NormFields,
         ["norm"] = [Name("name", "module"), Number("size", "channels, where not those of the residual stream"), .. NormFields],
@@ -78,8 +79,9 @@ internal static partial class DescriptionGrammar
         [
             Name("prefix", "module of layer {i}", required: true),
             Flag("parallel", "all blocks read the same residual stream"),
+            new("order", FieldKind.Strings, "names of blocks in the order in which they run, where that differs; the others follow"),
             Flag("transposed_linears", "linears are stored as [in, out]"),
-            new("blocks", FieldKind.Map, "residual branches by name, in order", Required: true, Node: "block"),
+            new("blocks", FieldKind.Map, "residual branches by name, in the order in which they stand", Required: true, Node: "block"),
         ],
         ["block"] =
         [
@@ -94,6 +96,7 @@ internal static partial class DescriptionGrammar
         ["block:attention"] =
         [
             Name("query", "linear"), Name("key", "linear"), Name("value", "linear"), Name("output", "linear", required: true),
+            Name("key_value", "linear that gives, per kv head, [key | value]"),
             Node("fused", "fused", "one linear for queries, keys and values"),
             Name("gate", "linear of the input whose sigmoid multiplies the heads' outputs"),
             Flag("gated_query", "per head, query gives [query | gate]"),
@@ -112,6 +115,77 @@ internal static partial class DescriptionGrammar
             Flag("tiled_kv", "query head h uses kv head h % kv_heads"),
         ],
         ["block:mlp"] = [.. MlpFields],
+        ["block:latent_attention"] =
+        [
+            Name("query", "linear, where there is no query_rank"), Name("query_latent", "linear"), Name("query_from_latent", "linear"),
+            Name("kv_latent", "linear to [kv latent | shared rotary key]", required: true), Name("kv_from_latent", "linear to, per head, [key | value]", required: true),
+            Name("output", "linear", required: true), Flag("output_bias", "output has a bias"),
+            Norm("query_latent_norm", "norm"), Norm("kv_latent_norm", "norm"),
+            Number("heads", "heads", required: true), Number("query_rank", "width of the queries' latent; 0 or null for none"),
+            Number("kv_rank", "width of the kv latent", required: true), Number("nope_dim", "channels of a head without position", required: true),
+            Number("rope_dim", "channels of a head with rotary embedding", required: true), Number("value_dim", "channels of a head's values", required: true),
+            Node("rotary", "rotary", "rotary position embedding"), Number("scale", "factor of the scores"),
+        ],
+        ["block:delta_net"] =
+        [
+            Name("fused_qkvz", "linear, per key head [query, key, values, gates]"), Name("fused_ba", "linear, per key head [write strengths, decays]"),
+            Name("qkv", "linear"), Name("output_gate", "linear"), Name("write_strength", "linear"), Name("decay", "linear"),
+            Name("convolution", "module", required: true), Name("log_rate", "parameter", required: true), Name("decay_bias", "parameter", required: true),
+            Norm("head_norm", "norm of each head's output"), Name("output", "linear", required: true),
+            Number("key_heads", "heads", required: true), Number("value_heads", "heads", required: true),
+            Number("key_dim", "channels", required: true), Number("value_dim", "channels", required: true), Number("kernel", "taps", required: true),
+        ],
+        ["block:short_convolution"] =
+        [
+            Name("input", "linear to [B, C, x]", required: true), Name("convolution", "module", required: true), Name("output", "linear", required: true),
+            Number("kernel", "taps", required: true),
+        ],
+        ["block:mixture"] =
+        [
+            Node("router", "router", "chooses and weights the experts", required: true),
+            Node("experts", "experts", "routed experts", required: true),
+            Node("shared", "shared", "an expert that all tokens share"),
+            Name("output_bias_parameter", "parameter that is added to the output"),
+        ],
+        ["block:attention_mixture"] =
+        [
+            Node("router", "router", "chooses and weights the experts", required: true),
+            Number("count", "experts", required: true), Number("per_token", "experts per token", required: true),
+            Number("heads", "heads of keys and values, and of each expert", required: true), Number("head_dim", "channels of a head", required: true),
+            Name("key_value", "linear to [keys | values]", required: true), Name("prefix", "module of expert {e} that the tensors are split into", required: true),
+            Name("queries", "tensor [experts, width, hidden]", required: true), Name("outputs", "tensor [experts, hidden, width]", required: true),
+            Name("output_bias_parameter", "parameter that is added to the output"), Node("rotary", "rotary", "rotary position embedding"),
+        ],
+        ["router"] =
+        [
+            Name("name", "linear", required: true), Flag("bias", "it has a bias"),
+            Keyword("scores", "what the logits become before the choice", "softmax", "sigmoid", "logits", "sparse_mixer"),
+            Name("correction", "parameter added for the choice only"), Flag("correction_is_row", "it is stored as [1, experts]"),
+            Flag("float32", "the weight stays float32 on disk"),
+            Number("groups", "groups of experts"), Number("top_groups", "groups that are eligible"),
+            Keyword("group_score", "best: of its experts; top2: sum of the two best", "best", "top2"),
+            Number("masked_score", "score of the others; minus infinity if absent"),
+            Keyword("after", "function of the chosen scores", "softmax", "sigmoid"),
+            Number("normalize", "the weights are divided by their p-norm of this order; 0 for not"),
+            Number("normalize_epsilon", "added to that norm"), Number("normalize_floor", "least value of that norm"),
+            Number("scaling", "factor of the weights"), Number("jitter", "tolerance of sparse_mixer"),
+            Flag("on_input", "the weights multiply the experts' inputs"),
+        ],
+        ["experts"] =
+        [
+            Number("count", "experts", required: true), Number("per_token", "experts per token", required: true),
+            Number("width", "channels between", required: true), Name("prefix", "module of expert {e}", required: true),
+            Name("gate", "linear"), Name("up", "linear", required: true), Name("down", "linear", required: true), Flag("bias", "the linears have biases"),
+            Keyword("activation", "Hugging Face's name of the function", ActivationSpec.Known), Number("limit", "clamp of clamped_swiglu"),
+            Node("stacked", "stacked", "tensors that hold all experts; the modules above are what they are split into"),
+        ],
+        ["stacked"] =
+        [
+            Name("gate_up", "tensor"), Name("gate", "tensor"), Name("up", "tensor"), Name("down", "tensor", required: true),
+            Keyword("layout", "of an expert's slice", "in_out", "out_in"), Keyword("down_layout", "of down's, where it differs", "in_out", "out_in"),
+            Flag("interleaved", "gate and up alternate"), Flag("flat", "slices follow each other in one matrix"),
+        ],
+        ["shared"] = [.. MlpFields, Flag("bias", "the linears have biases"), Name("output_gate", "linear whose sigmoid multiplies the output")],
         ["fused"] =
         [
             Name("name", "linear", required: true),

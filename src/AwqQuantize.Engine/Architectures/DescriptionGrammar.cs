@@ -64,6 +64,9 @@ internal static partial class DescriptionGrammar
             var where = path.Length == 0 ? key : $"{path}.{key}";
             // A block of another kind may share a key's name with another meaning; the first that fits counts.
             var candidates = fields.Where(f => f.Key == key).ToList();
+            // A patch may remove what a block of another kind had.
+            if (value is null && partial && node == "block" && Nodes.Any(n => n.Key.StartsWith("block", StringComparison.Ordinal) && n.Value.Any(f => f.Key == key)))
+                continue;
             if (candidates.Count == 0 && !(path.Length > 0 && key == "when") && key is not ("$schema" or "comment"))
                 throw Description.Invalid(file, $"'{where}' is not known here; expected one of {string.Join(", ", fields.Select(f => f.Key).Distinct())}");
             if (value is not null && candidates.Count > 0)

@@ -34,7 +34,8 @@ public sealed record LayerGraph
         var prefix = layer.RequiredText("prefix").Replace("{i}", $"{index}") + ".";
         var parallel = layer.Flag("parallel", false);
         var blocks = new List<BlockSpec>();
-        foreach (var (name, node) in layer.Required("blocks").Children())
+        var order = layer.Texts("order").ToList();
+        foreach (var (name, node) in layer.Required("blocks").Children().OrderBy(c => order.Contains(c.Key) ? order.IndexOf(c.Key) : order.Count))
         {
             var norm = node.Norm("norm", norms, hidden);
             // Parallel branches that read one norm read one activation.

@@ -15,12 +15,12 @@ internal sealed class LayerPlan(string prefix, bool transposedLinears)
     public string Prefix => prefix;
 
     /// <summary>A linear with its weight, and its bias if it has one, stored under its own name.</summary>
-    public void Linear(LinearSpec linear)
+    public void Linear(LinearSpec linear, bool float32 = false)
     {
         Linears.Add(linear);
         long[] shape = [linear.Out, linear.In];
         Parameters.Add(new ParameterSpec($"{linear.Module}.weight", shape,
-            new StoredTensor($"{prefix}{linear.Module}.weight", transposedLinears ? [linear.In, linear.Out] : shape), transposedLinears));
+            new StoredTensor($"{prefix}{linear.Module}.weight", transposedLinears ? [linear.In, linear.Out] : shape, float32), transposedLinears));
         if (linear.HasBias)
             Parameter($"{linear.Module}.bias", linear.Out);
     }

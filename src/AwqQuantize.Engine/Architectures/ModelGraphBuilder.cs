@@ -4,10 +4,11 @@ using System.Text.RegularExpressions;
 namespace AwqQuantize.Engine.Architectures;
 
 /// <summary>Puts a config's values into a description and holds the result against the checkpoint's tensors.</summary>
-internal static class ModelGraphBuilder
+internal static partial class ModelGraphBuilder
 {
+    /// <param name="shapes">Null to take the tensors on trust.</param>
     public static ModelGraph Build(Description description, string type, JsonObject rawConfig,
-        IReadOnlyDictionary<string, long[]> shapes, IReadOnlySet<string> quantizedModules)
+        IReadOnlyDictionary<string, long[]>? shapes, IReadOnlySet<string> quantizedModules)
     {
         var config = ConfigForms.Normalise(rawConfig);
         var json = description.Json;
@@ -15,7 +16,7 @@ internal static class ModelGraphBuilder
         var scope = new ExpressionScope(description.File, config, variables);
         CheckSupported(json, config);
 
-        var root = ChooseRoot(json, shapes);
+        var root = ChooseRoot(json, shapes ?? new Dictionary<string, long[]>());
         var top = new DescriptionNode(json, scope, "", root);
         int Size(string name) => scope.Variable(name) is double d && d > 0 ? (int)d
             : throw scope.Missing(variables.GetValueOrDefault(name)?.ToString() ?? "null", $"let.{name}");
@@ -24,7 +25,7 @@ internal static class ModelGraphBuilder
 
         var outer = new List<StoredTensor>();
         var embedding = ReadEmbedding(top.Required("embedding"), norms, hidden, vocabulary, outer);
-        var (head, tied) = ReadHead(top, norms, embedding, hidden, vocabulary, shapes, outer);
+        var (head, tied) = ReadHead(top, norms, embedding, hidden, vocabulary, shapes ?? new Dictionary<string, long[]>(), outer);
         var layers = new List<LayerGraph>();
         for (var i = 0; i < layerCount; i++)
         {
@@ -34,8 +35,7 @@ internal static class ModelGraphBuilder
         CheckNeutral(json, config, scope);
 
         var claimed = outer.Concat(layers.SelectMany(l => l.Parameters.Select(p => p.Stored))).DistinctBy(t => t.Name).ToList();
-        var ignored = CheckTensors(claimed, shapes, top, layers, tied);
-        var inert = top.Texts("inert").ToHashSet();
+        var ignored = shapes is null ? [] : CheckTensors(claimed, shapes, top, layers, tied);
         return new ModelGraph
         {
             ModelType = type,
@@ -50,10 +50,25 @@ internal static class ModelGraphBuilder
             OuterTensors = outer,
             KeepFloat32 = claimed.Where(t => t.KeepFloat32).Select(t => t.Name).ToHashSet(),
             IgnoredTensors = ignored,
-            UnreadConfigKeys = [.. config.Select(p => p.Key).Where(k => !scope.ReadKeys.Contains(k) && !inert.Contains(k)
-                && !(json["supported"] as JsonObject ?? []).ContainsKey(k) && !(k == "rope_parameters" && scope.ReadKeys.Contains("rope_theta")))],
+            UnreadConfigKeys = UnreadKeys(json, config),
         };
     }
+
+    /// <summary>Keys that no expression of the description mentions and that are not known to be without effect.</summary>
+    private static List<string> UnreadKeys(JsonObject json, JsonObject config)
+    {
+        var mentioned = ConfigKey().Matches(json.ToJsonString()).Select(m => m.Groups[1].Value).ToHashSet();
+        mentioned.UnionWith((json["supported"] as JsonObject ?? []).Select(p => p.Key.Split('.')[0]));
+        mentioned.UnionWith((json["neutral"] as JsonObject ?? []).Select(p => p.Key));
+        var inert = (json["inert"] as JsonArray ?? []).Select(p => Pattern(p!.GetValue<string>())).ToList();
+        return [.. config.Select(p => p.Key).Where(k => !mentioned.Contains(k) && !inert.Exists(p => p.IsMatch(k)))];
+    }
+
+    [GeneratedRegex(@"\$([A-Za-z_][A-Za-z0-9_]*)")]
+    private static partial Regex ConfigKey();
+
+    /// <summary>A pattern in which * stands for any characters.</summary>
+    private static Regex Pattern(string pattern) => new($"^{Regex.Escape(pattern).Replace("\\*", ".*")}$");
 
     private static string ChooseRoot(JsonObject json, IReadOnlyDictionary<string, long[]> shapes)
     {
@@ -72,8 +87,11 @@ internal static class ModelGraphBuilder
         foreach (var (key, allowed) in json["supported"] as JsonObject ?? [])
         {
             var values = (allowed as JsonArray ?? []).Select(v => v?.ToJsonString() ?? "null").ToList();
-            if (config.ContainsKey(key) && !values.Contains(config[key]?.ToJsonString() ?? "null"))
-                throw ExpressionScope.UnsupportedKey(key, config[key]?.ToJsonString(), values);
+            JsonNode? value = config;
+            foreach (var part in key.Split('.'))
+                value = (value as JsonObject)?[part];
+            if (value is not null && !values.Contains(value.ToJsonString()))
+                throw ExpressionScope.UnsupportedKey(key, value.ToJsonString(), values);
         }
     }
 
@@ -81,7 +99,7 @@ internal static class ModelGraphBuilder
     {
         foreach (var (key, allowed) in json["neutral"] as JsonObject ?? [])
         {
-            if (scope.ReadKeys.Contains(key) || config[key] is not { } value)
+            if (scope.ReadKeys.Contains(key) || config[key] is not { } value || (json["supported"] as JsonObject ?? []).ContainsKey(key))
                 continue;
             var values = (allowed as JsonArray ?? []).Select(v => Expression.FromJson(v)).ToList();
             if (!values.Any(v => Equals(v, Expression.FromJson(value))))
@@ -151,7 +169,7 @@ internal static class ModelGraphBuilder
             }
         }
         var names = claimed.Select(t => t.Name).ToHashSet();
-        var patterns = top.Texts("ignored_tensors").Select(p => new Regex($"^{Regex.Escape(p).Replace("\\*", ".*")}$")).ToList();
+        var patterns = top.Texts("ignored_tensors").Select(Pattern).ToList();
         // A tied head that is stored all the same is a copy of the embedding.
         if (tied)
             patterns.AddRange(top.Required("head").Texts("name").Select(n => new Regex($"^{Regex.Escape(n)}\\.weight$")));

@@ -4,7 +4,13 @@ namespace AwqQuantize.Engine.Architectures;
 /// <param name="Name">Full name.</param>
 /// <param name="Shape">Shape on disk.</param>
 /// <param name="KeepFloat32">Stays float32 in a quantised checkpoint.</param>
-public sealed record StoredTensor(string Name, long[] Shape, bool KeepFloat32 = false);
+public sealed record StoredTensor(string Name, long[] Shape, bool KeepFloat32 = false)
+{
+    /// <summary>A name is one tensor: the parts of a stacked tensor find each other by it.</summary>
+    public bool Equals(StoredTensor? other) => other is not null && Name == other.Name;
+
+    public override int GetHashCode() => Name.GetHashCode();
+}
 
 /// <summary>
 /// A parameter of a layer in the form that the engine computes with, and where it comes from. Linears are [out, in], one expert's

@@ -3,6 +3,9 @@ namespace AwqQuantize.Engine.Awq;
 /// <summary>What the quantiser does with a layer. The defaults are those of the product.</summary>
 public sealed record AwqSettings
 {
+    /// <summary>For the best result whatever it takes: descent to convergence, wider samples for every decision.</summary>
+    public static AwqSettings Maximum => new() { Sweeps = 32, SweepBudget = double.PositiveInfinity, SearchRows = 1536, SampleRows = 4 };
+
     /// <summary>Columns that share a scale and a zero point.</summary>
     public int GroupSize { get; init; } = 128;
 
@@ -14,8 +17,14 @@ public sealed record AwqSettings
     /// <summary>Whether ranges are fitted to the importance of the inputs, or span minimum and maximum.</summary>
     public bool FitRanges { get; init; } = true;
 
-    /// <summary>Sweeps of <see cref="GroupDescent"/> after compensated rounding.</summary>
-    public int Sweeps { get; init; } = 1;
+    /// <summary>Most sweeps of <see cref="GroupDescent"/> after compensated rounding; they end when one brings less than 0.1 %.</summary>
+    public int Sweeps { get; init; } = 4;
+
+    /// <summary>
+    /// Bounds the sweeps by what they cost: a sweep over a linear takes in/tokens of a forward, all sweeps together at most this
+    /// much. At least one is made. Infinity for no bound.
+    /// </summary>
+    public double SweepBudget { get; init; } = 0.5;
 
     /// <summary>Whether these sweeps also refit the group scales.</summary>
     public bool RefitScales { get; init; } = true;
@@ -28,6 +37,9 @@ public sealed record AwqSettings
 
     /// <summary>Whether the output of the block decides between the best candidates where a non-linear operation follows.</summary>
     public bool JudgeByBlock { get; init; } = true;
+
+    /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
+    public long KeptInputBytes { get; init; } = 512L << 20;
 
     /// <summary>Largest relative change of a block's output that a fold may cause.</summary>
     public double FoldTolerance { get; init; } = 1e-3;

@@ -26,6 +26,8 @@ public sealed class LayerQuantizer(
     private readonly List<ScaleGroupOutcome> groups = [];
     private readonly List<LinearOutcome> linears = [];
     private readonly Dictionary<string, QuantizedLinear> quantized = [];
+    private readonly HashSet<string> toQuantise = [.. layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => l.Module + ".weight")];
+    private SiteInputs? last;
     private float largest;
 
     /// <summary>The quantised linears by module name, once <see cref="Run"/> has returned.</summary>
@@ -36,7 +38,7 @@ public sealed class LayerQuantizer(
     public LayerOutcome Run(Action<string, double>? progress = null)
     {
         // What stays float is stored in float16, so it is measured in float16, too.
-        StoredPrecision.Round(layer.Weights.Names.Where(n => !IsQuantisedWeight(n)).Select(n => layer.Weights[n]));
+        StoredPrecision.Round(layer.Weights.Names.Where(IsStoredAsHalf).Select(n => layer.Weights[n]));
         var stages = Enumerable.Range(0, layer.Graph.BlockCount).Sum(b => layer.Graph.SitesOf(b).Count + 1);
         var done = 0;
         for (var block = 0; block < layer.Graph.BlockCount; block++)
@@ -49,6 +51,8 @@ public sealed class LayerQuantizer(
             }
             progress?.Invoke("hidden states", (double)done++ / stages);
             Propagate(block);
+            last?.Dispose();
+            last = null;
         }
         return new LayerOutcome
         {
@@ -64,7 +68,12 @@ public sealed class LayerQuantizer(
         var experts = layer.Graph.ExpertsBehind(site).Where(e => e.Any(l => !kept.ContainsKey(l.Module))).ToList();
         if (readers.Count == 0 && experts.Count == 0)
             return;
-        using var inputs = Gather(block, site, readers.Concat(experts.SelectMany(e => e)).First().In, experts.Count > 0);
+        var channels = readers.Concat(experts.SelectMany(e => e)).First().In;
+        var keep = site == layer.LastSite(block) && hidden.Tokens * channels * sizeof(float) <= settings.KeptInputBytes;
+        var inputs = Gather(block, site, channels, keep, experts.Count > 0);
+        using var temporary = keep ? null : inputs;
+        if (keep)
+            last = inputs;
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
         using var gram = inputs.Statistics.TakeGram();
@@ -105,7 +114,7 @@ public sealed class LayerQuantizer(
             if (readers.Count == 0)
                 continue;
             using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            new SiteObserver(site, statistics, false).Run(observer => layer.RunExpert(block, index, x, observer));
+            new SiteObserver(site, statistics, keepInputs: false, withRouting: false).Run(observer => layer.RunExpert(block, index, x, observer));
             largest = Math.Max(largest, statistics.Largest);
             var magnitude = statistics.MeanMagnitude();
             using var curvature = Curvature.From(statistics.TakeGram());
@@ -128,11 +137,11 @@ public sealed class LayerQuantizer(
     }
 
     /// <summary>Runs all rows up to a site.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool withRouting) => clock.Time("statistics", () =>
+    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting) => clock.Time("statistics", () =>
         batch.Guard("statistics", hidden, () =>
         {
             var statistics = new InputStatistics(channels, layer.Device);
-            var observer = new SiteObserver(site, statistics, withRouting);
+            var observer = new SiteObserver(site, statistics, keep || withRouting, withRouting);
             try
             {
                 for (var from = 0; from < hidden.Rows; from += batch.Rows)
@@ -142,7 +151,7 @@ public sealed class LayerQuantizer(
                     using var entrance = rows.to(layer.Device);
                     observer.Run(o => layer.RunBlock(block, entrance, o));
                 }
-                return new SiteInputs(statistics, observer.Inputs, observer.Routing);
+                return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length);
             }
             catch
             {
@@ -196,7 +205,7 @@ public sealed class LayerQuantizer(
             }
         StoredPrecision.Round(group.Producers.SelectMany(p => new[] { p.Module + ".weight", p.Module + ".bias" })
             .Concat(group.Consumers.Select(c => c.Module + ".weight"))
-            .Where(n => layer.Weights.Contains(n) && !IsQuantisedWeight(n)).Select(n => layer.Weights[n]));
+            .Where(n => layer.Weights.Contains(n) && IsStoredAsHalf(n)).Select(n => layer.Weights[n]));
         return (error, false);
 
         double Change(Tensor was)
@@ -213,7 +222,7 @@ public sealed class LayerQuantizer(
         var parameter = layer.Weights[linear.Module + ".weight"];
         var weights = parameter.cpu();
         var loss = 0.0;
-        var result = clock.Time("rounding", () => batch.Guard("rounding", hidden, () => LinearRounding.Round(weights, curvature, settings, out loss)));
+        var result = clock.Time("rounding", () => batch.Guard("rounding", hidden, () => LinearRounding.Round(weights, curvature, tokens, settings, out loss)));
         Keep(linear, result, loss, tokens);
         if (layer.Device.type != DeviceType.CPU)
             parameter.copy_(weights);
@@ -234,7 +243,8 @@ public sealed class LayerQuantizer(
                 cancel.ThrowIfCancellationRequested();
                 var count = Math.Min(batch.Rows, hidden.Rows - from);
                 using var scope = NewDisposeScope();
-                hidden.Store(from, layer.Advance(block, hidden.View(from, count).to(layer.Device)));
+                var entrance = hidden.View(from, count).to(layer.Device);
+                hidden.Store(from, last?.Rows(from, count, hidden.Length) is { } input ? layer.Finish(block, entrance, input) : layer.Advance(block, entrance));
                 return count;
             });
     });
@@ -248,8 +258,8 @@ public sealed class LayerQuantizer(
             .to(layer.Device, copy: true).MoveToOuterDisposeScope().DetachFromDisposeScope();
     }
 
-    private bool IsQuantisedWeight(string name) =>
-        name.EndsWith(".weight") && name[..^7] is var module && !kept.ContainsKey(module) && layer.Graph.Linears.Any(l => l.Module == module);
+    private bool IsStoredAsHalf(string name) =>
+        !toQuantise.Contains(name) && !layer.Graph.Parameters.Any(p => p.Name == name && p.Stored.KeepFloat32);
 
     private static unsafe void CopyDequantized(QuantizedLinear linear, Tensor parameter)
     {

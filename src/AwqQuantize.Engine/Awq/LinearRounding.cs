@@ -10,9 +10,10 @@ public static unsafe class LinearRounding
     /// <summary>Quantises a linear on its curvature.</summary>
     /// <param name="weights">[out, in] float32 in host memory, already folded; overwritten with the dequantised weights.</param>
     /// <param name="curvature">Of its inputs.</param>
+    /// <param name="tokens">How many tokens these were.</param>
     /// <param name="settings">Which steps are taken.</param>
     /// <param name="loss">Mean squared error of the output, summed over its channels.</param>
-    public static QuantizedLinear Round(Tensor weights, Curvature curvature, AwqSettings settings, out double loss)
+    public static QuantizedLinear Round(Tensor weights, Curvature curvature, long tokens, AwqSettings settings, out double loss)
     {
         var linear = new QuantizedLinear((int)weights.shape[0], (int)weights.shape[1], settings.GroupSize);
         var w = TensorMemory.Floats(weights);
@@ -23,8 +24,14 @@ public static unsafe class LinearRounding
         if (compensated)
         {
             loss = CompensatedRounding.Round(weights, curvature, linear);
-            if (settings.Sweeps > 0)
-                loss -= GroupDescent.Improve(weights, curvature, linear, settings.Sweeps, settings.RefitScales);
+            var affordable = Math.Max(1, settings.SweepBudget * tokens / linear.Columns);
+            for (var sweep = 0; sweep < Math.Min(settings.Sweeps, affordable); sweep++)
+            {
+                var gain = GroupDescent.Improve(weights, curvature, linear, 1, settings.RefitScales);
+                loss -= gain;
+                if (gain < 1e-3 * loss)
+                    break;
+            }
         }
         else
         {

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Awq;
 
 /// <summary>What was gathered at one site: the statistics and, where experts read it, the inputs themselves and who got them.</summary>
-internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> routing) : IDisposable
+internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> routing, int length) : IDisposable
 {
     /// <summary>An expert with fewer tokens than this tells nothing of its inputs.</summary>
     public const int FewestTokens = 16;
@@ -30,6 +30,24 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
             parts.Add(inputs[batch].index_select(0, tensor(chosen.ToArray(), ScalarType.Int64, inputs[batch].device)));
         }
         return cat(parts, 0).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The kept inputs of some rows, [count · length, channels]; null where memory has run out in between and rows are shorter now.</summary>
+    public Tensor? Rows(int from, int count, int rowLength)
+    {
+        if (rowLength != length)
+            return null;
+        var parts = new List<Tensor>();
+        var start = 0;
+        foreach (var part in inputs)
+        {
+            var rows = (int)(part.shape[0] / length);
+            var (first, last) = (Math.Max(from, start), Math.Min(from + count, start + rows));
+            if (first < last)
+                parts.Add(part.narrow(0, (long)(first - start) * length, (long)(last - first) * length));
+            start += rows;
+        }
+        return parts.Count == 1 ? parts[0] : cat(parts, 0);
     }
 
     /// <summary>Follows a fold: the inputs are divided by the scales of their columns.</summary>

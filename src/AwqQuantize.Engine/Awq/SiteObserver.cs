@@ -7,16 +7,17 @@ namespace AwqQuantize.Engine.Awq;
 
 /// <summary>
 /// Gathers the statistics of one site, then ends the forward: what lies behind it would be computed for nothing. Where a mixture
-/// of experts reads the site, its inputs and the routing are kept as well, so that each expert can be taken in turn.
+/// of experts reads the site, its inputs and the routing are kept as well, so that each expert can be taken in turn; the inputs of a
+/// block's last site can be kept to finish the block from them.
 /// </summary>
-internal sealed class SiteObserver(string site, InputStatistics statistics, bool withRouting) : IActivationObserver
+internal sealed class SiteObserver(string site, InputStatistics statistics, bool keepInputs, bool withRouting) : IActivationObserver
 {
     /// <summary>Ends a forward early. Control flow: it never leaves <see cref="Run"/>.</summary>
     private sealed class SiteReached : Exception;
 
     private bool seen;
 
-    /// <summary>Inputs of all tokens, if routing is wanted.</summary>
+    /// <summary>Inputs of all tokens, if they are kept.</summary>
     public List<Tensor> Inputs { get; } = [];
 
     /// <summary>Chosen experts, [tokens, k] each.</summary>
@@ -48,9 +49,10 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, bool
             return;
         statistics.Add(x);
         seen = true;
+        if (keepInputs)
+            Inputs.Add(x.clone().DetachFromDisposeScope());
         if (!withRouting)
             throw new SiteReached();
-        Inputs.Add(x.clone().DetachFromDisposeScope());
     }
 
     public void OnRouting(string name, Tensor experts, Tensor weights)

@@ -21,7 +21,8 @@ public sealed unsafe class HiddenStates : IDisposable
     {
         (Rows, Length, Width, this.file) = (rows, length, width, file);
         var count = (long)rows * length * width;
-        buffer = file is null ? empty(count) : from_file(file, true, count, ScalarType.Float32);
+        // It outlives the dispose scope that it happens to be made in.
+        buffer = (file is null ? empty(count) : from_file(file, true, count, ScalarType.Float32)).DetachFromDisposeScope();
     }
 
     public int Rows { get; }
@@ -72,7 +73,7 @@ public sealed unsafe class HiddenStates : IDisposable
         if (OnDisk)
             return;
         File.Delete(path);
-        var mapped = from_file(path, true, Tokens * Width, ScalarType.Float32);
+        var mapped = from_file(path, true, Tokens * Width, ScalarType.Float32).DetachFromDisposeScope();
         using (var kept = buffer.narrow(0, 0, Tokens * Width))
             mapped.copy_(kept);
         buffer.Dispose();

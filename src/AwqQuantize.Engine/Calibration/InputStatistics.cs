@@ -22,9 +22,9 @@ public sealed unsafe class InputStatistics : IDisposable
     public InputStatistics(int channels, Device device)
     {
         Channels = channels;
-        gram = zeros(channels, channels, device: device);
-        absolute = zeros(channels, device: device);
-        sum = zeros(channels, device: device);
+        gram = zeros(channels, channels, device: device).DetachFromDisposeScope();
+        absolute = zeros(channels, device: device).DetachFromDisposeScope();
+        sum = zeros(channels, device: device).DetachFromDisposeScope();
     }
 
     public int Channels { get; }

@@ -6,7 +6,7 @@ namespace AwqQuantize.Engine.Compute;
 /// Loads the native libraries of libtorch before TorchSharp looks for them: its own search prints a long trace and copies
 /// half a gigabyte beside its assembly when it fails.
 /// </summary>
-public static class TorchRuntime
+public static partial class TorchRuntime
 {
     private static readonly Lock Gate = new();
     private static bool loaded;
@@ -26,6 +26,9 @@ public static class TorchRuntime
         {
             if (loaded)
                 return;
+            // Threads of the matrix kernels that wait do so asleep: where other work runs beside, spinning costs more than waking up.
+            if (!OperatingSystem.IsWindows() && Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null)
+                _ = setenv("OMP_WAIT_POLICY", "PASSIVE", 0);
             var file = Path.Combine(NativeDirectory, OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : "libLibTorchSharp.so");
             try
             {
@@ -40,4 +43,8 @@ public static class TorchRuntime
             loaded = true;
         }
     }
+
+    // .NET's own environment is a copy that native libraries do not see.
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int setenv(string name, string value, int overwrite);
 }

@@ -60,6 +60,6 @@ internal static class Activation
         var linear = x.mul(beta);
         var above = x.square().mul_(positive).add_(linear);
         var below = x.minimum(epsilon).expm1().sub_(x).mul_(negative).add_(linear);
-        return x.gt(0).where(above, below).MoveToOuterDisposeScope();
+        return where(x.gt(0), above, below).MoveToOuterDisposeScope();
     }
 }

@@ -8,6 +8,8 @@ internal sealed class AttentionRunner(AttentionSpec spec, LayerWeights weights, 
 {
     private readonly AttentionBias bias = new(spec.Scale, spec.Window, spec.Chunk, spec.SoftCap, spec.Alibi);
 
+    public override (string Site, string Module)? Last => (spec.HiddenSite, spec.Output);
+
     public override Tensor Run(Tensor x, IActivationObserver? observer)
     {
         using var scope = NewDisposeScope();
@@ -48,7 +50,13 @@ internal sealed class AttentionRunner(AttentionSpec spec, LayerWeights weights, 
                 gate = both.narrow(-1, spec.HeadDim, spec.HeadDim).reshape(batch, length, -1);
                 q = both.narrow(-1, 0, spec.HeadDim);
             }
-            return (q.reshape(batch, length, spec.Heads, spec.HeadDim), Linear(spec.Key, x).view(batch, length, spec.KvHeads, spec.HeadDim),
+            q = q.reshape(batch, length, spec.Heads, spec.HeadDim);
+            if (spec.KeyValue is not null)
+            {
+                var kv = Linear(spec.KeyValue, x).view(batch, length, spec.KvHeads, 2 * spec.HeadDim);
+                return (q, kv.narrow(-1, 0, spec.HeadDim), kv.narrow(-1, spec.HeadDim, spec.HeadDim), gate);
+            }
+            return (q, Linear(spec.Key, x).view(batch, length, spec.KvHeads, spec.HeadDim),
                 Linear(spec.Value, x).view(batch, length, spec.KvHeads, spec.HeadDim), gate);
         }
         var (queries, values) = (spec.Heads / spec.FusedGroups, spec.KvHeads / spec.FusedGroups);

@@ -13,10 +13,21 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
     /// <summary>The block's output for its (normalised) input, both [batch, length, hidden]; the input is left as it is.</summary>
     public abstract Tensor Run(Tensor x, IActivationObserver? observer);
 
+    /// <summary>The site and the module of the linear that alone makes the block's output from that site's input; null where there is no such.</summary>
+    public virtual (string Site, string Module)? Last => null;
+
+    /// <summary>The output, given the input of <see cref="Last"/>.</summary>
+    public Tensor RunLast(Tensor x) => Linear(Last!.Value.Module, x);
+
     public static BlockRunner Create(BlockSpec block, LayerWeights weights, PositionTables tables) => block switch
     {
         AttentionSpec attention => new AttentionRunner(attention, weights, tables),
+        LatentAttentionSpec latent => new LatentAttentionRunner(latent, weights, tables),
+        DeltaNetSpec delta => new DeltaNetRunner(delta, weights, tables),
+        ShortConvolutionSpec convolution => new ShortConvolutionRunner(convolution, weights, tables),
         MlpSpec mlp => new MlpRunner(mlp, weights, tables),
+        AttentionMixtureSpec heads => new AttentionMixtureRunner(heads, weights, tables),
+        MixtureSpec mixture => new MixtureRunner(mixture, weights, tables),
         _ => throw new InvalidOperationException($"no runner for {block.GetType().Name}"),
     };
 

@@ -56,13 +56,35 @@ public sealed class DecoderLayer : IDisposable
         using var scope = NewDisposeScope();
         var (output, residual) = Branches(block, entrance, observer);
         observer?.OnBlock(block, entrance, output);
-        output.add_(residual);
-        if (!Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm)
-            output = Normalization.Apply(norm, Parameter, output);
-        return output.MoveToOuterDisposeScope();
+        return Join(block, output, residual).MoveToOuterDisposeScope();
     }
 
-    public Tensor RunExpert(int block, int expert, Tensor x, IActivationObserver? observer = null) => throw new NotSupportedException();
+    /// <summary>The site whose readers alone make a block's output, so that <see cref="Finish"/> can take up from its input; null where there is none.</summary>
+    public string? LastSite(int block) => Graph.Parallel ? null : runners[block].Last?.Site;
+
+    /// <summary>The same as <see cref="Advance"/>, given the input of the block's last site.</summary>
+    /// <param name="block">Index of the block.</param>
+    /// <param name="entrance">The residual stream at its entrance, [batch, length, hidden].</param>
+    /// <param name="input">What reaches <see cref="LastSite"/>, [batch · length, in].</param>
+    public Tensor Finish(int block, Tensor entrance, Tensor input)
+    {
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var spec = Graph.Blocks[block];
+        var output = Deliver(spec, runners[block].RunLast(input).view(entrance.shape));
+        var residual = spec is { ResidualFromNorm: true, Norm: { } norm } ? Normalization.Apply(norm, Parameter, entrance) : entrance;
+        return Join(block, output, residual).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The unweighted output of one expert of a mixture.</summary>
+    /// <param name="block">Index of the mixture among the layer's blocks.</param>
+    /// <param name="expert">Index of the expert.</param>
+    /// <param name="x">[n, hidden]: what the expert sees, normalised.</param>
+    public Tensor RunExpert(int block, int expert, Tensor x, IActivationObserver? observer = null)
+    {
+        using var guard = no_grad();
+        return ((MixtureRunner)runners[block]).RunExpert(expert, x, observer);
+    }
 
     /// <summary>The sum of a block's branches, and what it is added to.</summary>
     private (Tensor Output, Tensor Residual) Branches(int block, Tensor entrance, IActivationObserver? observer)
@@ -74,14 +96,26 @@ public sealed class DecoderLayer : IDisposable
             var spec = Graph.Blocks[b];
             if (b == first || spec.Norm is null || spec.Norm != Graph.Blocks[b - 1].Norm)
                 normed = spec.Norm is null ? entrance : Normalization.Apply(spec.Norm, Parameter, entrance);
-            var output = runners[b].Run(normed!, observer);
-            if (spec.OutputNorm is not null)
-                output = Normalization.Apply(spec.OutputNorm, Parameter, output);
-            if (spec.Multiplier != 1)
-                output.mul_(spec.Multiplier);
+            var shown = b > first && Graph.Blocks[first].InputSite == spec.InputSite && observer is not null ? new SeenSite(observer, spec.InputSite) : observer;
+            var output = Deliver(spec, runners[b].Run(normed!, shown));
             sum = sum is null ? output : sum.add_(output);
         }
         return (sum!, Graph.Blocks[first].ResidualFromNorm ? normed! : entrance);
+    }
+
+    /// <summary>What becomes of a branch's output before it is added.</summary>
+    private Tensor Deliver(BlockSpec spec, Tensor output)
+    {
+        if (spec.OutputNorm is not null)
+            output = Normalization.Apply(spec.OutputNorm, Parameter, output);
+        return spec.Multiplier == 1 ? output : output.mul_(spec.Multiplier);
+    }
+
+    /// <summary>Adds a block's output to the residual stream; the output is overwritten.</summary>
+    private Tensor Join(int block, Tensor output, Tensor residual)
+    {
+        output.add_(residual);
+        return !Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm ? Normalization.Apply(norm, Parameter, output) : output;
     }
 
     private Tensor Parameter(string name) => Weights[name];

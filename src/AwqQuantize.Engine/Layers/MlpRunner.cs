@@ -6,6 +6,8 @@ namespace AwqQuantize.Engine.Layers;
 /// <summary>A feed-forward network, as its <see cref="MlpSpec"/> says.</summary>
 internal sealed class MlpRunner(MlpSpec spec, LayerWeights weights, PositionTables tables) : BlockRunner(weights, tables)
 {
+    public override (string Site, string Module)? Last => (spec.HiddenSite, spec.Down);
+
     public override Tensor Run(Tensor x, IActivationObserver? observer)
     {
         using var scope = NewDisposeScope();

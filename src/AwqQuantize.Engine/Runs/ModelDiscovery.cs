@@ -1,3 +1,4 @@
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Checkpoints;
 
 namespace AwqQuantize.Engine.Runs;
@@ -9,11 +10,13 @@ public sealed class ModelDiscovery
     private const string RunSuffix = ".awq-run";
 
     private readonly HashSet<string> visited = new(StringComparer.Ordinal);
+    private readonly ArchitectureCatalog catalog;
     private readonly bool recurse;
     private readonly CancellationToken cancellation;
 
-    private ModelDiscovery(bool recurse, CancellationToken cancellation)
+    private ModelDiscovery(ArchitectureCatalog catalog, bool recurse, CancellationToken cancellation)
     {
+        this.catalog = catalog;
         this.recurse = recurse;
         this.cancellation = cancellation;
     }
@@ -21,16 +24,17 @@ public sealed class ModelDiscovery
     /// <summary>
     /// The model at <paramref name="path"/>, or those in its folders. A cached model is found in its newest revision.
     /// </summary>
+    /// <param name="catalog">The architectures that decide what is supported.</param>
     /// <param name="recurse">Looks at every depth, also below model folders.</param>
     /// <exception cref="AwqException"><c>ModelFolderMissing</c>: there is no such folder.</exception>
-    public static IEnumerable<AwqModelInfo> Find(string path, bool recurse, CancellationToken cancellation)
+    public static IEnumerable<AwqModelInfo> Find(string path, ArchitectureCatalog catalog, bool recurse, CancellationToken cancellation)
     {
         if (!Directory.Exists(path))
         {
             throw new AwqException("ModelFolderMissing", AwqErrorKind.NotFound, $"There is no folder '{path}'.",
                 File.Exists(path) ? "Give the folder that holds the model, not a file in it." : "Check the path.");
         }
-        return new ModelDiscovery(recurse, cancellation).Walk(path, depth: 0);
+        return new ModelDiscovery(catalog, recurse, cancellation).Walk(path, depth: 0);
     }
 
     /// <summary>Whether the folder holds a model in any format, supported or not.</summary>
@@ -49,8 +53,8 @@ public sealed class ModelDiscovery
         return hasConfig && hasWeights;
     }
 
-    /// <summary>Reads the configuration and the headers of the weights.</summary>
-    public static AwqModelInfo Describe(string path)
+    /// <summary>Reads the configuration and the headers of the weights, and looks for the architecture.</summary>
+    public static AwqModelInfo Describe(string path, ArchitectureCatalog catalog)
     {
         path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
         var info = new AwqModelInfo { Path = path, Name = NameOf(path) };
@@ -66,13 +70,19 @@ public sealed class ModelDiscovery
                 Files = folder.Files.Count,
                 Quantization = folder.Config.QuantizationMethod ?? (folder.IsQuantized ? "unknown" : null),
             };
-            return info.Quantization is { } method
-                ? info with { ErrorId = "ModelAlreadyQuantized", Reason = $"The weights are quantised already ({method})." }
-                : info;
+            if (info.Quantization is { } method)
+                return info with { ErrorId = "ModelAlreadyQuantized", Reason = $"The weights are quantised already ({method})." };
+            // Throws when no architecture fits every tensor.
+            var graph = catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape, StringComparer.Ordinal));
+            var options = new QuantizationOptions { ModelPath = path, ModuleRoot = path };
+            var plan = QuantizationPlan.Make(options, graph, folder, QuantizationRun.DefaultRows, Math.Min(QuantizationRun.DefaultLength, graph.MaxPositions));
+            return plan.QuantizedModules == 0
+                ? info with { Family = graph.Family, ErrorId = "NothingToQuantize", Reason = $"No linear can be quantised with group size {options.GroupSize}; try a smaller one." }
+                : info with { Family = graph.Family, EstimatedSize = plan.Size, EstimatedMemory = plan.PeakMemory };
         }
         catch (AwqException e)
         {
-            return info with { Architecture = ModelTypeOf(path), ErrorId = e.Id, Reason = e.Message };
+            return info with { Architecture = info.Architecture ?? ModelTypeOf(path), ErrorId = e.Id, Reason = e.Message };
         }
     }
 
@@ -84,7 +94,7 @@ public sealed class ModelDiscovery
             yield break;
         if (Path.GetFileName(path).StartsWith(CachePrefix, StringComparison.Ordinal) && NewestRevision(path) is { } revision)
         {
-            yield return Describe(revision);
+            yield return Describe(revision, catalog);
             yield break;
         }
         bool isModel;
@@ -104,7 +114,7 @@ public sealed class ModelDiscovery
             throw FileErrors.OnRead(e, path);
         }
         if (isModel)
-            yield return Describe(path);
+            yield return Describe(path, catalog);
         if (recurse || (depth == 0 && !isModel))
         {
             foreach (var found in folders.SelectMany(f => Walk(f, depth + 1)))

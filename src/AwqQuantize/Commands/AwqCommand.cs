@@ -1,5 +1,6 @@
 using System.Management.Automation;
 using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Execution;
 
@@ -13,6 +14,9 @@ public abstract class AwqCommand : PSCmdlet
 
     private readonly CancellationTokenSource stopping = new();
 
+    /// <summary>The folder of the module: descriptions of architectures and text for calibration lie there.</summary>
+    private protected static string ModuleRoot { get; } = Path.GetDirectoryName(typeof(AwqCommand).Assembly.Location)!;
+
     private protected CancellationToken Stopped => stopping.Token;
 
     /// <summary>Runs on another thread than the pipeline's: signals, and nothing else.</summary>
@@ -20,11 +24,18 @@ public abstract class AwqCommand : PSCmdlet
 
     /// <summary>Does work on the engine's thread and writes what it says on this one, until it is done.</summary>
     /// <exception cref="PipelineStoppedException">The pipeline was stopped.</exception>
-    private protected T RunOnEngine<T>(Func<IRunObserver, CancellationToken, T> work)
+    private protected T RunOnEngine<T>(Func<IRunObserver, CancellationToken, T> work) => Run(EngineThread.Post, work);
+
+    /// <summary>The same for work that needs no tensors and must not hold up the engine: a thread of its own does it.</summary>
+    /// <exception cref="PipelineStoppedException">The pipeline was stopped.</exception>
+    private protected T RunBeside<T>(Func<IRunObserver, CancellationToken, T> work) =>
+        Run(action => new Thread(() => action()) { IsBackground = true, Name = "AwqQuantize transfer" }.Start(), work);
+
+    private T Run<T>(Action<Action> post, Func<IRunObserver, CancellationToken, T> work)
     {
         // Cancelled also when a Write* call throws, so that the engine never works for nobody.
         using var leaving = CancellationTokenSource.CreateLinkedTokenSource(stopping.Token);
-        var job = EngineJob<T>.Start(work, leaving.Token);
+        var job = EngineJob<T>.Start(post, work, leaving.Token);
         try
         {
             Pump(job);
@@ -82,9 +93,19 @@ public abstract class AwqCommand : PSCmdlet
     /// <param name="target">The path as the user gave it.</param>
     private protected void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
 
-    /// <summary>Ends the cmdlet: nothing of its input can be done.</summary>
-    private protected void Fail(string id, AwqErrorKind kind, string message, string remedy, object? target) =>
-        ThrowTerminatingError(ErrorRecords.From(new AwqException(id, kind, message, remedy), target));
+    /// <summary>The descriptions of the module and the user's; an error in one of them ends the cmdlet.</summary>
+    private protected ArchitectureCatalog LoadArchitectures(string[] paths)
+    {
+        try
+        {
+            return ArchitectureCatalog.Load([Path.Combine(ModuleRoot, "Architectures"), .. paths.Select(ResolveLiteral)]);
+        }
+        catch (AwqException e)
+        {
+            ThrowTerminatingError(ErrorRecords.From(e, paths));
+            throw;
+        }
+    }
 
     /// <summary>An absolute path of the file system, without wildcards; it need not exist.</summary>
     /// <exception cref="AwqException"><c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>

@@ -12,7 +12,7 @@ internal static class ErrorRecords
         var awq = error as AwqException ?? Wrap(error);
         return new ErrorRecord(awq, awq.Id, CategoryOf(awq.Kind), target)
         {
-            ErrorDetails = new ErrorDetails($"{awq.Message} {awq.Remedy}") { RecommendedAction = awq.Remedy },
+            ErrorDetails = new ErrorDetails(awq.Message) { RecommendedAction = awq.Remedy },
         };
     }
 

@@ -1,5 +1,6 @@
 using System.Management.Automation;
 using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Runs;
 
 namespace AwqQuantize.Commands;
@@ -11,6 +12,8 @@ public sealed class GetAwqModelCommand : AwqCommand
 {
     private const string PathSet = "Path";
     private const string LiteralPathSet = "LiteralPath";
+
+    private ArchitectureCatalog? catalog;
 
     [Parameter(ParameterSetName = PathSet, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
     [ValidateNotNullOrEmpty]
@@ -25,6 +28,13 @@ public sealed class GetAwqModelCommand : AwqCommand
     /// <summary>Looks at every depth.</summary>
     [Parameter]
     public SwitchParameter Recurse { get; set; }
+
+    /// <summary>Descriptions of architectures besides those of the module: files or folders.</summary>
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    public string[] ArchitecturePath { get; set; } = [];
+
+    private ArchitectureCatalog Catalog => catalog ??= LoadArchitectures(ArchitecturePath);
 
     protected override void ProcessRecord()
     {
@@ -50,7 +60,7 @@ public sealed class GetAwqModelCommand : AwqCommand
         try
         {
             var any = false;
-            foreach (var model in ModelDiscovery.Find(folder, Recurse, Stopped))
+            foreach (var model in ModelDiscovery.Find(folder, Catalog, Recurse, Stopped))
             {
                 any = true;
                 WriteObject(model);

@@ -5,7 +5,7 @@ using AwqQuantize.Engine.Runs;
 namespace AwqQuantize.Execution;
 
 /// <summary>
-/// Work on the engine's thread, seen from the pipeline's: warnings and decisions wait in a bounded queue, of progress only
+/// Work on another thread, seen from the pipeline's: warnings and decisions wait in a bounded queue, of progress only
 /// the newest counts.
 /// </summary>
 /// <typeparam name="T">What the work returns.</typeparam>
@@ -20,10 +20,11 @@ internal sealed class EngineJob<T> : IRunObserver
 
     private EngineJob(CancellationToken cancellation) => this.cancellation = cancellation;
 
-    public static EngineJob<T> Start(Func<IRunObserver, CancellationToken, T> work, CancellationToken cancellation)
+    /// <param name="post">Brings the work to the thread that does it.</param>
+    public static EngineJob<T> Start(Action<Action> post, Func<IRunObserver, CancellationToken, T> work, CancellationToken cancellation)
     {
         var job = new EngineJob<T>(cancellation);
-        EngineThread.Post(() => job.Run(work));
+        post(() => job.Run(work));
         return job;
     }
 

@@ -1,0 +1,9 @@
+namespace AwqQuantize.Console;
+
+internal enum CommandLineKind
+{
+    Help,
+    Version,
+    Script,
+    File,
+}

@@ -1,0 +1,56 @@
+using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Runs;
+
+namespace AwqQuantize.Engine.Reports;
+
+/// <summary>
+/// What is known about a finished checkpoint: what its folder says about itself, and, right after the run, how long that took. The
+/// file in the folder holds nothing that differs between two runs that make the same bytes.
+/// </summary>
+public sealed record QuantizationReport
+{
+    /// <summary>Of the program that wrote the checkpoint.</summary>
+    public required string Version { get; init; }
+
+    /// <summary>Name of the float model's folder.</summary>
+    public required string Model { get; init; }
+
+    public required string Architecture { get; init; }
+
+    /// <summary>Bytes of the source's tensors.</summary>
+    public required long SourceSize { get; init; }
+
+    /// <summary>Bytes of the checkpoint's tensors.</summary>
+    public required long Size { get; init; }
+
+    public required double BitsPerWeight { get; init; }
+
+    public required int GroupSize { get; init; }
+
+    public required int QuantizedModules { get; init; }
+
+    /// <summary>Linears that stayed float, with the reason, by full name.</summary>
+    public required IReadOnlyDictionary<string, string> FloatModules { get; init; }
+
+    /// <summary>Kind of device, e.g. <c>cpu</c>.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>Options of the run, by name.</summary>
+    public required IReadOnlyDictionary<string, string> Settings { get; init; }
+
+    /// <summary>In the order of the layers; seconds by stage only right after the run.</summary>
+    public required IReadOnlyList<LayerOutcome> Layers { get; init; }
+
+    /// <summary>Null but right after the run.</summary>
+    public TimeSpan? Duration { get; init; }
+
+    /// <summary>Bytes; null but right after the run.</summary>
+    public long? PeakMemory { get; init; }
+
+    /// <summary>Of the run; those of layers are with the layers.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
+    /// <summary>Adds what only the run itself knows.</summary>
+    public QuantizationReport With(AwqQuantizationResult result) =>
+        this with { Duration = result.Duration, PeakMemory = result.PeakMemory, Layers = result.Layers, Warnings = result.Warnings };
+}

@@ -1,0 +1,46 @@
+using AwqQuantize.Engine.Awq;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>What a finished run made.</summary>
+public sealed record AwqQuantizationResult
+{
+    /// <summary>Folder of the quantised model.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Folder of the float model.</summary>
+    public required string SourcePath { get; init; }
+
+    /// <summary><c>model_type</c> of config.json.</summary>
+    public required string Architecture { get; init; }
+
+    /// <summary>Bytes of the source's tensors.</summary>
+    public required long SourceSize { get; init; }
+
+    /// <summary>Bytes of the written tensors.</summary>
+    public required long Size { get; init; }
+
+    /// <summary>Bits that a quantised weight takes, scales and zero points included.</summary>
+    public required double BitsPerWeight { get; init; }
+
+    public required int GroupSize { get; init; }
+
+    /// <summary>Linears that were quantised.</summary>
+    public required int QuantizedModules { get; init; }
+
+    /// <summary>Linears that stay float, with the reason.</summary>
+    public required IReadOnlyDictionary<string, string> FloatModules { get; init; }
+
+    public required TimeSpan Duration { get; init; }
+
+    /// <summary>Largest resident memory of the process, in bytes.</summary>
+    public required long PeakMemory { get; init; }
+
+    /// <summary>The device it ran on, e.g. <c>cpu</c>.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>In the order of the layers.</summary>
+    public required IReadOnlyList<LayerOutcome> Layers { get; init; }
+
+    public required IReadOnlyList<string> Warnings { get; init; }
+}

@@ -1,0 +1,44 @@
+using System.Runtime.InteropServices;
+using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Layers;
+using AwqQuantize.Engine.Packing;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>Writes what a finished layer, or the rest of the model, contributes to the checkpoint.</summary>
+public static unsafe class LayerPart
+{
+    /// <summary>Writes a layer: packed linears, and everything else as float16.</summary>
+    public static void Write(string path, DecoderLayer layer, IReadOnlyDictionary<string, QuantizedLinear> quantized)
+    {
+        using var scope = NewDisposeScope();
+        var tensors = new List<TensorPayload>();
+        foreach (var (module, linear) in quantized)
+        {
+            var scales = Array.ConvertAll(linear.Scales, s => (Half)s);
+            var packed = AwqPacking.Pack(linear.Codes, linear.Zeros, scales, linear.Rows, linear.Columns, linear.GroupSize);
+            var name = layer.Graph.Prefix + module;
+            tensors.Add(TensorPayload.From(name + ".qweight", TensorDtype.I32, packed.QWeightShape, packed.QWeight));
+            tensors.Add(TensorPayload.From(name + ".qzeros", TensorDtype.I32, packed.QZerosShape, packed.QZeros));
+            tensors.Add(TensorPayload.From(name + ".scales", TensorDtype.F16, packed.ScalesShape, packed.Scales));
+        }
+        foreach (var stored in layer.Weights.StoredTensors(quantized.Keys.ToHashSet()))
+        {
+            var value = stored.Value.cpu().contiguous();
+            var data = TensorMemory.Floats(value);
+            tensors.Add(stored.KeepFloat32
+                ? TensorPayload.FromPointer(stored.FullName, TensorDtype.F32, value.shape, (byte*)data, value.numel() * sizeof(float))
+                : TensorPayload.HalfFromFloat(stored.FullName, value.shape, data));
+        }
+        PartFile.Write(path, [.. tensors.OrderBy(t => t.Name, StringComparer.Ordinal)]);
+    }
+
+    /// <summary>Writes what is outside of the layers, straight from the source.</summary>
+    public static void WriteOuter(string path, ModelFolder folder, Architectures.ModelGraph graph) =>
+        PartFile.Write(path, [.. graph.OuterTensors.Where(t => folder.Tensors.ContainsKey(t.Name)).OrderBy(t => t.Name, StringComparer.Ordinal)
+            .Select(t => graph.KeepFloat32.Contains(t.Name) ? TensorPayload.Copy(folder, t.Name) : TensorPayload.AsHalf(folder, t.Name))]);
+}

@@ -1,0 +1,21 @@
+using System.Diagnostics;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>Tells how far a run is, and how long it will still take: layers are alike, so their mean time says it.</summary>
+internal sealed class ProgressMeter(IRunObserver observer, string activity, int layers, int first)
+{
+    private readonly Stopwatch clock = Stopwatch.StartNew();
+
+    /// <summary>Inside a layer.</summary>
+    public void Layer(int layer, string detail, double fraction)
+    {
+        var done = layer - first + fraction;
+        TimeSpan? remaining = done > 0.3 ? clock.Elapsed * ((layers - layer - fraction) / done) : null;
+        observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {layers}", layer, layers, (layer + fraction) / layers, remaining, detail, fraction));
+    }
+
+    /// <summary>Before or after the layers.</summary>
+    public void Stage(string status, double fraction) =>
+        observer.Progress(new RunProgress(activity, status, fraction < 0.5 ? 0 : layers, layers, fraction, null, null, null));
+}

@@ -1,0 +1,262 @@
+using System.Diagnostics;
+using System.Globalization;
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Layers;
+using AwqQuantize.Engine.Packing;
+using AwqQuantize.Engine.Reports;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>
+/// The way of the data, from a model folder to an AWQ checkpoint: open, match the architecture, plan, read calibration rows, then
+/// layer by layer quantise, write, commit; at the end put the parts together and give the folder its name.
+/// </summary>
+public sealed class QuantizationRun : IDisposable
+{
+    /// <summary>Rows and their length where the user says nothing.</summary>
+    internal const int DefaultRows = 128, DefaultLength = 2048;
+
+    private const int MaximumRows = 512, MaximumLength = 4096;
+
+    /// <summary>Fewer calibration tokens than this make a worse model.</summary>
+    private const int FewTokens = 16_384;
+
+    private readonly QuantizationOptions options;
+    private readonly IRunObserver observer;
+    private readonly CancellationToken cancel;
+    private readonly ModelFolder folder;
+    private readonly ModelGraph graph;
+    private readonly TokenRows? rows;
+    private readonly QuantizationPlan plan;
+    private readonly List<string> warnings = [];
+    private readonly Action<string>? probe;
+
+    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe)
+    {
+        (this.options, this.observer, this.cancel, this.probe) = (options, observer, cancel, probe);
+        Destination.Check(options);
+        folder = ModelFolder.Open(options.ModelPath);
+        try
+        {
+            if (folder.IsQuantized)
+                throw new AwqException("ModelAlreadyQuantized", AwqErrorKind.NotSupported, $"'{folder.Path}' is quantised already ({folder.Config.QuantizationMethod}).", "Use the float model it was made from.");
+            graph = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath])
+                .Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+            if (graph.MatchedByShape && options.Strict)
+                throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported, $"The model type '{folder.Config.ModelType}' is not known; its tensors look like {graph.Family}.",
+                    "Leave -Strict out to try that, or give a description with -ArchitecturePath.");
+            if (graph.MatchedByShape)
+                Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
+            rows = options.NoCalibration ? null : ReadRows();
+            plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0);
+        }
+        catch
+        {
+            folder.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What a run would do; nothing is computed or written.</summary>
+    public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
+    {
+        using var run = new QuantizationRun(options, observer, cancel, null);
+        run.plan.Check();
+        return run.plan;
+    }
+
+    /// <summary>Quantises a model. Runs on the calling thread from beginning to end.</summary>
+    /// <param name="options">What is wanted.</param>
+    /// <param name="observer">Told of progress, decisions and warnings.</param>
+    /// <param name="cancel">Ends the run within a second; it can be taken up again.</param>
+    /// <param name="probe">Called at each stage; tests let things fail there.</param>
+    public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null)
+    {
+        TorchRuntime.EnsureLoaded();
+        using var run = new QuantizationRun(options, observer, cancel, probe);
+        return run.Execute();
+    }
+
+    public void Dispose() => folder.Dispose();
+
+    private AwqQuantizationResult Execute()
+    {
+        var clock = Stopwatch.StartNew();
+        plan.Check();
+        var device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+        using var inference = no_grad();
+        using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
+        using var run = RunFolder.Open(plan.Path, Fingerprint(device), options.Force && !options.Resume);
+        var first = run.FinishedLayers;
+        observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
+            + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));
+        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", graph.LayerCount, first);
+        if (!File.Exists(run.OuterPart))
+        {
+            meter.Stage("embedding and head", 0);
+            LayerPart.WriteOuter(run.OuterPart, folder, graph);
+        }
+        Layers(model, run, meter, first);
+        var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
+        meter.Stage("putting the checkpoint together", 1);
+        Assemble(run, outcomes, device);
+        Destination.Place(run.Assembly, plan.Path);
+        run.Delete();
+        return Result(outcomes, device, clock.Elapsed);
+    }
+
+    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
+    {
+        if (first == graph.LayerCount)
+            return;
+        if (rows is null)
+        {
+            for (var i = first; i < graph.LayerCount; i++)
+                RoundPlainly(model, run, meter, i);
+            return;
+        }
+        if (first == 0)
+        {
+            meter.Stage("float model on calibration text", 0);
+            FloatSanity.Check(FloatSanity.Measure(model, rows, cancel), graph, Warn);
+            model.ReleaseHead();
+        }
+        using var hidden = Enter(model, run, first);
+        var batch = new MicroBatch(plan.RowsAtOnce, run.Spill, Warn, probe);
+        for (var i = first; i < graph.LayerCount; i++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            using var layer = model.LoadLayer(i);
+            CheckFinite(layer);
+            var quantizer = new LayerQuantizer(layer, hidden, Settings(), ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule), batch, cancel);
+            var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
+            foreach (var warning in outcome.Warnings)
+                Warn("LayerWarning", $"Layer {i}: {warning}");
+            run.Commit(i, outcome, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
+            NativeHeap.Trim();
+        }
+    }
+
+    /// <summary>The hidden states that enter the first layer that is still to be done.</summary>
+    private HiddenStates Enter(DecoderModel model, RunFolder run, int first)
+    {
+        var length = first == 0 ? rows!.Length : run.ReadOutcome(first - 1).SequenceLength;
+        var hidden = new HiddenStates(rows!.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
+        if (first > 0)
+        {
+            using var stream = run.OpenHidden(first);
+            hidden.Load(stream);
+            return hidden;
+        }
+        for (var from = 0; from < rows.Rows.Count; from += plan.RowsAtOnce)
+        {
+            using var scope = NewDisposeScope();
+            var some = rows.Rows.Skip(from).Take(plan.RowsAtOnce).ToList();
+            var ids = tensor(some.SelectMany(r => r).Select(i => (long)i).ToArray(), [some.Count, rows.Length]);
+            hidden.Store(from, model.Embed(ids));
+        }
+        model.ReleaseEmbedding();
+        NativeHeap.Trim();
+        return hidden;
+    }
+
+    private void RoundPlainly(DecoderModel model, RunFolder run, ProgressMeter meter, int index)
+    {
+        cancel.ThrowIfCancellationRequested();
+        meter.Layer(index, "rounding", 0);
+        using var layer = model.LoadLayer(index);
+        CheckFinite(layer);
+        var kept = ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule);
+        var quantized = layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module))
+            .ToDictionary(l => l.Module, l => LinearRounding.Plain(layer.Weights[l.Module + ".weight"], options.GroupSize));
+        var outcome = new LayerOutcome
+        {
+            Layer = index, Groups = [], Linears = [.. quantized.Keys.Select(m => new LinearOutcome(m, 0, 0))], Float = kept, SequenceLength = 0,
+            LargestActivation = 0, Warnings = [], Seconds = new Dictionary<string, double>(),
+        };
+        run.Commit(index, outcome, _ => { }, path => LayerPart.Write(path, layer, quantized));
+    }
+
+    private void CheckFinite(DecoderLayer layer)
+    {
+        foreach (var name in layer.Weights.Names)
+        {
+            using var sum = layer.Weights[name].sum();
+            if (!double.IsFinite(sum.item<float>()))
+                throw new AwqException("TensorNotFinite", AwqErrorKind.InvalidData,
+                    $"Tensor '{layer.Graph.Prefix}{name}' of '{folder.Path}' holds values that are infinite or not a number.",
+                    "The model's weights are damaged: download them again, or use another checkpoint.");
+        }
+    }
+
+    private AwqSettings Settings() => (options.MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = options.GroupSize, Rounding = options.Rounding };
+
+    private TokenRows ReadRows()
+    {
+        var data = options.CalibrationData.Count > 0 ? options.CalibrationData : [Path.Combine(options.ModuleRoot, "Calibration")];
+        var length = Math.Min(options.SequenceLength ?? (options.MaxQuality ? MaximumLength : DefaultLength), graph.MaxPositions);
+        var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? (options.MaxQuality ? MaximumRows : DefaultRows), cancel);
+        observer.Decision($"Calibrating on {read.Rows.Count} rows of {read.Length} tokens ({read.Tokens} of {read.Available} available).");
+        if (read.Tokens < FewTokens)
+            Warn("FewCalibrationTokens", $"Only {read.Tokens} calibration tokens are used; with fewer than {FewTokens} the model becomes worse than it could be.");
+        return read;
+    }
+
+    /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
+    private Dictionary<string, string> Fingerprint(Device device) => new()
+    {
+        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
+        ["Source"] = SourceIdentity.Of(folder),
+        ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
+        ["Rounding"] = options.Rounding.ToString(),
+        ["MaxQuality"] = options.MaxQuality.ToString(),
+        ["NoCalibration"] = options.NoCalibration.ToString(),
+        ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
+        ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
+        ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
+        ["Device"] = device.type.ToString(),
+    };
+
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device)
+    {
+        if (Directory.Exists(run.Assembly))
+            Directory.Delete(run.Assembly, recursive: true);
+        Directory.CreateDirectory(run.Assembly);
+        CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
+        CarriedFiles.Copy(folder.Path, run.Assembly);
+        var quantized = outcomes.SelectMany(o => o.Linears.Select(l => graph.Layers[o.Layer].Prefix + l.Module)).ToHashSet();
+        var floating = plan.FloatModules.Keys.Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
+        var config = AwqConfigWriter.Create(folder.Config.Root, new QuantizationConfig(options.GroupSize, ModuleExclusions.Create(floating, quantized)));
+        File.WriteAllText(Path.Combine(run.Assembly, ModelFolder.ConfigFile), PythonJson.Write(config));
+        ReportFile.Write(run.Assembly, Report(outcomes, device));
+    }
+
+    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes, Device device) => new()
+    {
+        Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
+        SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
+            .ToDictionary(),
+    };
+
+    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, Device device, TimeSpan duration) => new()
+    {
+        Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
+        BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
+        FloatModules = plan.FloatModules, Duration = duration, PeakMemory = Process.GetCurrentProcess().PeakWorkingSet64,
+        Device = device.ToString(), Layers = outcomes, Warnings = warnings,
+    };
+
+    private void Warn(string id, string message)
+    {
+        warnings.Add(message);
+        observer.Warning(id, message);
+    }
+}

@@ -1,0 +1,181 @@
+using System.Text.Json;
+using AwqQuantize.Engine.Awq;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>
+/// A run's folder beside its destination. It holds what is finished, layer by layer, so that a run that was killed goes on where it
+/// was: a layer counts as finished once its part file has its name, which is one rename, done last.
+/// </summary>
+public sealed class RunFolder : IDisposable
+{
+    /// <summary>What the folder's name adds to the destination's.</summary>
+    public const string Suffix = ".awq-run";
+
+    private const string JournalFile = "run.json";
+
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals };
+
+    private readonly FileStream guard;
+
+    private RunFolder(string path, FileStream guard, bool resumed)
+    {
+        (Path, this.guard, IsResumed) = (path, guard, resumed);
+    }
+
+    public string Path { get; }
+
+    /// <summary>Whether an earlier run is taken up.</summary>
+    public bool IsResumed { get; }
+
+    /// <summary>Layers that are finished.</summary>
+    public int FinishedLayers
+    {
+        get
+        {
+            var n = 0;
+            while (File.Exists(LayerPart(n)))
+                n++;
+            return n;
+        }
+    }
+
+    /// <summary>Where hidden states go that have to leave memory.</summary>
+    public string Spill => System.IO.Path.Combine(Path, "hidden.spill");
+
+    /// <summary>Embedding, head and what else is outside of the layers.</summary>
+    public string OuterPart => System.IO.Path.Combine(Path, "outer.safetensors");
+
+    public string LayerPart(int layer) => System.IO.Path.Combine(Path, $"layer-{layer:D5}.safetensors");
+
+    /// <summary>Where the destination is put together before it gets its name.</summary>
+    public string Assembly => System.IO.Path.Combine(Path, "assembly");
+
+    private string Outcome(int layer) => System.IO.Path.Combine(Path, $"layer-{layer:D5}.json");
+
+    private string Hidden(int layer) => System.IO.Path.Combine(Path, $"hidden-{layer:D5}.bin");
+
+    /// <summary>Opens or creates the folder of a destination, and locks it.</summary>
+    /// <param name="destination">The destination.</param>
+    /// <param name="options">What determines the result, by name: a run is only taken up with the same values.</param>
+    /// <param name="startOver">Whether an unfinished run is thrown away.</param>
+    /// <exception cref="AwqException"><c>RunLocked</c>, <c>RunOptionsDiffer</c>, <c>DestinationNotWritable</c>.</exception>
+    public static RunFolder Open(string destination, IReadOnlyDictionary<string, string> options, bool startOver)
+    {
+        var path = destination + Suffix;
+        FileStream guard;
+        try
+        {
+            Directory.CreateDirectory(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw NotWritable(path, e);
+        }
+        try
+        {
+            guard = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw NotWritable(path, e);
+        }
+        catch (IOException e)
+        {
+            throw new AwqException("RunLocked", AwqErrorKind.ResourceUnavailable, $"Another process works on '{destination}'.",
+                "Wait for it, or end it; the lock goes with the process that holds it.", e);
+        }
+        try
+        {
+            var journal = System.IO.Path.Combine(path, JournalFile);
+            var resumed = false;
+            if (startOver || !File.Exists(journal))
+                Clear(path);
+            else
+            {
+                Compare(path, ReadJournal(journal), options);
+                resumed = true;
+            }
+            if (!resumed)
+                WriteWhole(journal, JsonSerializer.SerializeToUtf8Bytes(options.OrderBy(o => o.Key, StringComparer.Ordinal).ToDictionary(), Json));
+            return new RunFolder(path, guard, resumed);
+        }
+        catch
+        {
+            guard.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Commits a layer: its outcome and the hidden states behind it first, its part last.</summary>
+    public void Commit(int layer, LayerOutcome outcome, Action<Stream> hidden, Action<string> writePart)
+    {
+        WriteWhole(Outcome(layer), JsonSerializer.SerializeToUtf8Bytes(outcome, Json));
+        var states = Hidden(layer + 1);
+        using (var stream = new FileStream(states + ".tmp", FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
+        {
+            hidden(stream);
+            stream.Flush(flushToDisk: true);
+        }
+        File.Move(states + ".tmp", states, overwrite: true);
+        writePart(LayerPart(layer));
+        File.Delete(Hidden(layer));
+    }
+
+    /// <summary>The hidden states behind the last finished layer.</summary>
+    public Stream OpenHidden(int layer) => new FileStream(Hidden(layer), FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20);
+
+    /// <summary>What became of a finished layer.</summary>
+    public LayerOutcome ReadOutcome(int layer) => JsonSerializer.Deserialize<LayerOutcome>(File.ReadAllBytes(Outcome(layer)), Json)!;
+
+    /// <summary>Frees the lock and deletes the folder: the run is finished.</summary>
+    public void Delete()
+    {
+        guard.Dispose();
+        Directory.Delete(Path, recursive: true);
+    }
+
+    public void Dispose() => guard.Dispose();
+
+    private static void Clear(string path)
+    {
+        foreach (var file in Directory.EnumerateFiles(path).Where(f => System.IO.Path.GetFileName(f) != "lock"))
+            File.Delete(file);
+        foreach (var folder in Directory.EnumerateDirectories(path))
+            Directory.Delete(folder, recursive: true);
+    }
+
+    private static Dictionary<string, string> ReadJournal(string path)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<Dictionary<string, string>>(File.ReadAllBytes(path), Json) ?? [];
+        }
+        catch (JsonException e)
+        {
+            throw new AwqException("RunJournalInvalid", AwqErrorKind.InvalidData, $"'{path}' is damaged: {e.Message}", "Start over with -Force.", e);
+        }
+    }
+
+    private static void Compare(string path, Dictionary<string, string> before, IReadOnlyDictionary<string, string> now)
+    {
+        foreach (var (name, value) in now.OrderBy(o => o.Key, StringComparer.Ordinal))
+            if (before.GetValueOrDefault(name) is var old && old != value)
+                throw new AwqException("RunOptionsDiffer", AwqErrorKind.InvalidArgument,
+                    $"The unfinished run in '{path}' was started with {name} = {old ?? "(none)"}, now it is {value}.",
+                    "Repeat the command as it was to go on, or start over with -Force.");
+    }
+
+    private static void WriteWhole(string path, byte[] content)
+    {
+        using (var stream = new FileStream(path + ".tmp", FileMode.Create, FileAccess.Write))
+        {
+            stream.Write(content);
+            stream.Flush(flushToDisk: true);
+        }
+        File.Move(path + ".tmp", path, overwrite: true);
+    }
+
+    private static AwqException NotWritable(string path, Exception e) => new("DestinationNotWritable", AwqErrorKind.PermissionDenied,
+        $"'{path}' cannot be created or written: {e.Message}", "Choose another destination with -OutputPath, or change its permissions.", e);
+}

@@ -1,0 +1,227 @@
+using System.Management.Automation;
+using AwqQuantize.Binding;
+using AwqQuantize.Completion;
+using AwqQuantize.Engine;
+using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Runs;
+
+namespace AwqQuantize.Commands;
+
+/// <summary>Turns model folders into 4-bit AWQ checkpoints.</summary>
+[Cmdlet(VerbsLifecycle.Invoke, "AwqQuantization", DefaultParameterSetName = PathSet, SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.Medium)]
+[OutputType(typeof(AwqQuantizationResult))]
+public sealed class InvokeAwqQuantizationCommand : AwqCommand
+{
+    private const string PathSet = "Path";
+    private const string LiteralPathSet = "LiteralPath";
+
+    private readonly HashSet<string> destinations = new(StringComparer.Ordinal);
+    private IReadOnlyList<string> calibrationFiles = [];
+    private IReadOnlyList<string> architectureFiles = [];
+    private int done;
+    private int failed;
+    private int skipped;
+
+    [Parameter(ParameterSetName = PathSet, Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
+    [ValidateNotNullOrEmpty]
+    [SupportsWildcards]
+    public string[] Path { get; set; } = [];
+
+    [Parameter(ParameterSetName = LiteralPathSet, Mandatory = true, ValueFromPipelineByPropertyName = true)]
+    [ValidateNotNullOrEmpty]
+    [Alias("PSPath", "LP")]
+    public string[] LiteralPath { get; set; } = [];
+
+    /// <summary>Destination; it takes a script block to name one per model of a pipeline.</summary>
+    [Parameter(ValueFromPipelineByPropertyName = true)]
+    [ValidateNotNullOrEmpty]
+    public string? OutputPath { get; set; }
+
+    [Parameter]
+    public SwitchParameter MaxQuality { get; set; }
+
+    [Parameter]
+    [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
+    [ArgumentCompleter(typeof(DeviceCompleter))]
+    public string Device { get; set; } = "auto";
+
+    [Parameter]
+    public SwitchParameter ForceCpu { get; set; }
+
+    [Parameter]
+    [ValidateSet("32", "64", "128")]
+    public int GroupSize { get; set; } = 128;
+
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    [SupportsWildcards]
+    public string[] CalibrationData { get; set; } = [];
+
+    [Parameter]
+    [ValidateRange(1, 65536)]
+    public int SampleCount { get; set; }
+
+    [Parameter]
+    [ValidateRange(16, 131072)]
+    public int SequenceLength { get; set; }
+
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    [SupportsWildcards]
+    [ArgumentCompleter(typeof(ModuleNameCompleter))]
+    public string[] ExcludeModule { get; set; } = [];
+
+    [Parameter]
+    [ByteSize]
+    [ValidateRange(1L << 20, long.MaxValue)]
+    public long MemoryLimit { get; set; }
+
+    [Parameter]
+    public RoundingMode Rounding { get; set; } = RoundingMode.Compensated;
+
+    [Parameter]
+    public SwitchParameter NoCalibration { get; set; }
+
+    [Parameter]
+    public SwitchParameter Strict { get; set; }
+
+    [Parameter]
+    public int Seed { get; set; }
+
+    [Parameter]
+    [ValidateRange(4.0, 16.0)]
+    public double MaxBitsPerWeight { get; set; }
+
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    public string[] ArchitecturePath { get; set; } = [];
+
+    [Parameter]
+    public SwitchParameter Resume { get; set; }
+
+    [Parameter]
+    public SwitchParameter Force { get; set; }
+
+    private bool IsWhatIf => MyInvocation.BoundParameters.TryGetValue("WhatIf", out var given) ? ((SwitchParameter)given).IsPresent
+        : LanguagePrimitives.IsTrue(SessionState.PSVariable.GetValue("WhatIfPreference"));
+
+    private bool IsGiven(string parameter) => MyInvocation.BoundParameters.ContainsKey(parameter);
+
+    protected override void BeginProcessing()
+    {
+        if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
+            Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality))
+        {
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
+                "Leave -NoCalibration out, or the others.", null);
+        }
+        calibrationFiles = ResolveAll(CalibrationData);
+        architectureFiles = ResolveAll(ArchitecturePath);
+    }
+
+    protected override void ProcessRecord()
+    {
+        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
+        {
+            IReadOnlyList<string> folders;
+            try
+            {
+                folders = ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path);
+            }
+            catch (AwqException e)
+            {
+                failed++;
+                WriteError(e, path);
+                continue;
+            }
+            foreach (var folder in folders)
+                Quantize(folder, folders.Count > 1 ? folder : path);
+        }
+    }
+
+    protected override void EndProcessing()
+    {
+        if (done + failed + skipped > 1)
+            WriteInformation($"{done} quantised, {failed} failed, {skipped} skipped.", ["AwqSummary"]);
+    }
+
+    /// <param name="asked">What the error record names: the path as given, or the match of a wildcard.</param>
+    private void Quantize(string folder, string asked)
+    {
+        try
+        {
+            var options = Options(folder);
+            var destination = Destination.Of(options);
+            if (!destinations.Add(destination))
+            {
+                throw new AwqException("OutputPathShared", AwqErrorKind.InvalidArgument,
+                    $"'{destination}' is the destination of an earlier model of this pipeline already.",
+                    "Give each model its own: -OutputPath { \"quantized/$($_.Name)\" }.");
+            }
+            // Asked before the hours of work. What -WhatIf prints is the plan, for which everything is checked that a run checks.
+            var what = IsWhatIf ? PlanText.Of(RunOnEngine((observer, cancellation) => QuantizationRun.Plan(options, observer, cancellation)))
+                : $"Quantise '{folder}' to '{destination}'";
+            if (!ShouldProcess(what, $"Quantise '{folder}' to '{destination}'?", "Invoke-AwqQuantization"))
+            {
+                skipped++;
+                return;
+            }
+            WriteObject(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
+            done++;
+        }
+        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
+        {
+            failed++;
+            WriteError(e, asked);
+        }
+    }
+
+    private QuantizationOptions Options(string folder) => new()
+    {
+        ModelPath = folder,
+        ModuleRoot = ModuleRoot,
+        OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
+        MaxQuality = MaxQuality,
+        Device = Device,
+        ForceCpu = ForceCpu,
+        GroupSize = GroupSize,
+        CalibrationData = calibrationFiles,
+        SampleCount = IsGiven(nameof(SampleCount)) ? SampleCount : null,
+        SequenceLength = IsGiven(nameof(SequenceLength)) ? SequenceLength : null,
+        ExcludeModule = ExcludeModule,
+        MemoryLimit = IsGiven(nameof(MemoryLimit)) ? MemoryLimit : null,
+        Resume = Resume,
+        Force = Force,
+        Rounding = Rounding,
+        NoCalibration = NoCalibration,
+        Strict = Strict,
+        Seed = Seed,
+        MaxBitsPerWeight = IsGiven(nameof(MaxBitsPerWeight)) ? MaxBitsPerWeight : null,
+        ArchitecturePath = architectureFiles,
+    };
+
+    /// <summary>What does not exist here dooms every model.</summary>
+    private List<string> ResolveAll(string[] paths)
+    {
+        var resolved = new List<string>();
+        foreach (var path in paths)
+        {
+            try
+            {
+                var found = ResolveWildcards(path);
+                if (found.FirstOrDefault(f => !System.IO.Path.Exists(f)) is { } missing)
+                    Refuse("PathNotFound", $"There is no '{missing}'.", "Check the path.", path, AwqErrorKind.NotFound);
+                resolved.AddRange(found);
+            }
+            catch (AwqException e)
+            {
+                ThrowTerminatingError(ErrorRecords.From(e, path));
+            }
+        }
+        return resolved;
+    }
+
+    private void Refuse(string id, string message, string remedy, object? target, AwqErrorKind kind = AwqErrorKind.InvalidArgument) =>
+        ThrowTerminatingError(ErrorRecords.From(new AwqException(id, kind, message, remedy), target));
+}

@@ -1,0 +1,118 @@
+using System.Management.Automation;
+using AwqQuantize.Completion;
+using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Evaluation;
+using AwqQuantize.Execution;
+
+namespace AwqQuantize.Commands;
+
+/// <summary>Measures perplexity, and the distance to a reference model, of float models and AWQ checkpoints.</summary>
+[Cmdlet(VerbsDiagnostic.Measure, "AwqModel", DefaultParameterSetName = PathSet)]
+[OutputType(typeof(AwqMeasurement))]
+public sealed class MeasureAwqModelCommand : AwqCommand
+{
+    private const string PathSet = "Path";
+    private const string LiteralPathSet = "LiteralPath";
+
+    private ArchitectureCatalog catalog = null!;
+    private IReadOnlyList<string> texts = [];
+
+    [Parameter(ParameterSetName = PathSet, Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
+    [ValidateNotNullOrEmpty]
+    [SupportsWildcards]
+    public string[] Path { get; set; } = [];
+
+    [Parameter(ParameterSetName = LiteralPathSet, Mandatory = true, ValueFromPipelineByPropertyName = true)]
+    [ValidateNotNullOrEmpty]
+    [Alias("PSPath", "LP")]
+    public string[] LiteralPath { get; set; } = [];
+
+    /// <summary>Text files; each is also measured by itself.</summary>
+    [Parameter(Mandatory = true, Position = 1)]
+    [ValidateNotNullOrEmpty]
+    [SupportsWildcards]
+    public string[] Text { get; set; } = [];
+
+    /// <summary>What the model should behave like, float or quantised.</summary>
+    [Parameter(ValueFromPipelineByPropertyName = true)]
+    [ValidateNotNullOrEmpty]
+    [Alias("SourcePath")]
+    public string? ReferencePath { get; set; }
+
+    [Parameter]
+    [ValidateRange(2, 1 << 20)]
+    public int ContextLength { get; set; } = 2048;
+
+    [Parameter]
+    [ValidateRange(1, 1 << 20)]
+    public int Stride { get; set; }
+
+    /// <summary>Most tokens of each text.</summary>
+    [Parameter]
+    [ValidateRange(2, int.MaxValue)]
+    public int MaximumToken { get; set; }
+
+    [Parameter]
+    public SwitchParameter AddBosToken { get; set; }
+
+    [Parameter]
+    [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
+    [ArgumentCompleter(typeof(DeviceCompleter))]
+    public string Device { get; set; } = "auto";
+
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    public string[] ArchitecturePath { get; set; } = [];
+
+    private bool IsGiven(string parameter) => MyInvocation.BoundParameters.ContainsKey(parameter);
+
+    protected override void BeginProcessing()
+    {
+        catalog = LoadArchitectures(ArchitecturePath);
+        try
+        {
+            texts = [.. Text.SelectMany(ResolveWildcards)];
+        }
+        catch (AwqException e)
+        {
+            ThrowTerminatingError(ErrorRecords.From(e, Text));
+        }
+    }
+
+    protected override void ProcessRecord()
+    {
+        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
+        {
+            try
+            {
+                foreach (var folder in ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path))
+                    Measure(folder);
+            }
+            catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
+            {
+                WriteError(e, path);
+            }
+        }
+    }
+
+    private void Measure(string folder)
+    {
+        var reference = ReferencePath is null ? null : ResolveLiteral(ReferencePath);
+        var options = new MeasurementOptions
+        {
+            Texts = texts,
+            Context = ContextLength,
+            Stride = IsGiven(nameof(Stride)) ? Stride : null,
+            MaximumTokens = IsGiven(nameof(MaximumToken)) ? MaximumToken : null,
+            AddBos = AddBosToken,
+            Device = Device,
+        };
+        WriteObject(RunOnEngine((observer, cancel) =>
+        {
+            using var model = ModelSource.Open(folder, catalog);
+            using var other = reference is null ? null : ModelSource.Open(reference, catalog);
+            return ModelMeasurement.Run(model, other, options, EngineProgress.To(observer, $"Measuring {System.IO.Path.GetFileName(folder)}"), cancel);
+        }));
+    }
+}

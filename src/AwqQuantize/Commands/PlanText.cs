@@ -1,0 +1,20 @@
+using System.Text;
+using AwqQuantize.Engine.Runs;
+
+namespace AwqQuantize.Commands;
+
+/// <summary>A plan in words, as <c>-WhatIf</c> prints it.</summary>
+internal static class PlanText
+{
+    public static string Of(QuantizationPlan plan)
+    {
+        var text = new StringBuilder($"Quantise '{plan.SourcePath}' ({plan.Architecture}, {plan.Layers} layers) to '{plan.Path}':");
+        text.Append($" {plan.QuantizedModules} linears to 4 bits in groups of {plan.GroupSize} ({plan.BitsPerWeight:0.00} bits per weight), {plan.FloatModules.Count} stay float;");
+        text.Append($" {Display.Size(plan.Size)} of tensors.");
+        text.Append(plan.Rows > 0 ? $" Calibration: {plan.Rows} rows of {plan.SequenceLength} tokens." : " No calibration.");
+        text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory and {Display.Size(plan.DiskBytes)} of disk.");
+        foreach (var reason in plan.FloatModules.GroupBy(f => f.Value).OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal))
+            text.Append($"{Environment.NewLine}  float: {reason.First().Key}{(reason.Count() > 1 ? $" and {reason.Count() - 1} more" : "")}: {reason.Key}");
+        return text.ToString();
+    }
+}

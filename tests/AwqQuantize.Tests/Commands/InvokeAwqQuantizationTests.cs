@@ -1,0 +1,212 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Management.Automation;
+using System.Runtime.Loader;
+
+namespace AwqQuantize.Tests.Commands;
+
+public sealed class InvokeAwqQuantizationTests
+{
+    private const string Class = ",AwqQuantize.Commands.InvokeAwqQuantizationCommand";
+
+    /// <summary>A run that really calibrates, and takes a second.</summary>
+    private const string Small = "-SampleCount 2 -SequenceLength 64 -ForceCpu";
+
+    private static object? Value(PSObject o, string name) => o.Properties[name].Value;
+
+    private static Dictionary<string, byte[]> Contents(string folder) =>
+        Directory.GetFiles(folder).ToDictionary(f => Path.GetFileName(f), File.ReadAllBytes);
+
+    [Fact]
+    public void QuantisesTheSampleAndLeavesTheSourceAsItWas()
+    {
+        using var copy = new ModelCopy("m");
+        var before = Contents(copy["m"]);
+        using var session = new ModuleSession();
+        var run = session.Run($"Invoke-AwqQuantization $path {Small}", ("path", copy["m"])).ThrowOnError();
+        var result = Assert.Single(run.Output);
+        var destination = Path.Combine(copy["m"], "AWQ-4bit");
+        Assert.Equal(destination, Value(result, "Path"));
+        Assert.Equal(28, Value(result, "QuantizedModules"));
+        Assert.Contains("\"quant_method\": \"awq\"", File.ReadAllText(Path.Combine(destination, "config.json")));
+        Assert.True(File.Exists(Path.Combine(destination, "tokenizer.json")));
+        Assert.Equal(["AWQ-4bit"], Directory.GetDirectories(copy["m"]).Select(Path.GetFileName));
+        var after = Contents(copy["m"]);
+        Assert.Equal(before.Keys.Order(), after.Keys.Order());
+        Assert.All(before, f => Assert.Equal(f.Value, after[f.Key]));
+        Assert.Contains(run.Warnings, w => w.EndsWith("[FewCalibrationTokens]", StringComparison.Ordinal));
+        Assert.Equal(run.Warnings.Count, ((IReadOnlyCollection<string>)Value(result, "Warnings")!).Count);
+        // After a real run, still nothing of third parties where other modules could meet it.
+        Assert.DoesNotContain(AssemblyLoadContext.Default.Assemblies, a => a.GetName().Name is "TorchSharp" or "Google.Protobuf" or "Microsoft.ML.Tokenizers");
+        Assert.Contains(Process.GetCurrentProcess().Modules.Cast<ProcessModule>(), m => m.FileName == Path.Combine(StagedModule.Natives, "libtorch_cpu.so"));
+        // The next one recognises it.
+        var found = session.Run("Get-AwqModel $path", ("path", destination)).ThrowOnError().Output.Single();
+        Assert.Equal("awq", Value(found, "Quantization"));
+    }
+
+    [Fact]
+    public void ProgressComesInTwoLevelsAndIsCompleted()
+    {
+        using var copy = new ModelCopy("m");
+        using var session = new ModuleSession();
+        var watch = Stopwatch.StartNew();
+        var run = session.Run($"Invoke-AwqQuantization $path {Small} -SampleCount 24".Replace("-SampleCount 2 ", ""), ("path", copy["m"])).ThrowOnError();
+        var elapsed = watch.Elapsed;
+        Assert.NotEmpty(run.Progress);
+        Assert.All(run.Progress, p => Assert.InRange(p.PercentComplete, -1, 100));
+        foreach (var id in run.Progress.Select(p => p.ActivityId).Distinct())
+            Assert.Equal(ProgressRecordType.Completed, run.Progress.Last(p => p.ActivityId == id).RecordType);
+        var outer = run.Progress.Where(p => p.ActivityId == 1 && p.RecordType == ProgressRecordType.Processing).ToList();
+        Assert.All(run.Progress.Where(p => p.ActivityId == 2), p => Assert.Equal(1, p.ParentActivityId));
+        Assert.InRange(outer.Count, 1, 2 + elapsed.TotalSeconds * 4);
+    }
+
+    [Fact]
+    public void OneBadModelDoesNotEndThePipeline()
+    {
+        using var copy = new ModelCopy("a", "b", "c");
+        File.Delete(Path.Combine(copy["b"], "model.safetensors"));
+        using var session = new ModuleSession();
+        var run = session.Run("Invoke-AwqQuantization $root/* -NoCalibration -InformationVariable said; $global:said = $said.MessageData", ("root", copy.Root));
+        Assert.Equal([copy["a"], copy["c"]], run.Output.Select(o => (string)Value(o, "SourcePath")!));
+        var error = Assert.Single(run.Errors);
+        Assert.Equal("CheckpointMissing" + Class, error.FullyQualifiedErrorId);
+        Assert.Equal(copy["b"], error.TargetObject);
+        Assert.Equal("2 quantised, 1 failed, 0 skipped.", session.Run("$global:said").Output.Single().ToString());
+    }
+
+    [Fact]
+    public void AnExistingDestinationNeedsForce()
+    {
+        using var copy = new ModelCopy("m");
+        using var session = new ModuleSession();
+        session.Run("Invoke-AwqQuantization $path -NoCalibration", ("path", copy["m"])).ThrowOnError();
+        var refused = session.Run("Invoke-AwqQuantization $path -NoCalibration", ("path", copy["m"]));
+        var error = Assert.Single(refused.Errors);
+        Assert.Equal(("DestinationExists" + Class, ErrorCategory.ResourceExists), (error.FullyQualifiedErrorId, error.CategoryInfo.Category));
+        Assert.Contains("-Force", error.ErrorDetails.RecommendedAction);
+        Assert.Empty(refused.Output);
+        Assert.Single(session.Run("Invoke-AwqQuantization $path -NoCalibration -Force", ("path", copy["m"])).ThrowOnError().Output);
+    }
+
+    [Fact]
+    public void WhatIfChecksPlansAndWritesNothing()
+    {
+        using var copy = new ModelCopy("m");
+        using var session = new ModuleSession();
+        var run = session.Run("Invoke-AwqQuantization $path -WhatIf", ("path", copy["m"])).ThrowOnError();
+        Assert.Empty(run.Output);
+        Assert.Empty(Directory.GetDirectories(copy["m"]));
+        Assert.Equal(["m"], Directory.GetDirectories(copy.Root).Select(Path.GetFileName));
+        File.Delete(Path.Combine(copy["m"], "config.json"));
+        Assert.Equal("ModelConfigMissing", session.Run("Invoke-AwqQuantization $path -WhatIf", ("path", copy["m"])).ErrorId);
+        var preference = session.Run("$WhatIfPreference = $true; Invoke-AwqQuantization $sample", ("sample", StagedModule.Sample)).ThrowOnError();
+        Assert.Empty(preference.Output);
+    }
+
+    [Fact]
+    public void DestinationsOfAPipeline()
+    {
+        using var copy = new ModelCopy("a", "b");
+        using var session = new ModuleSession();
+        var each = session.Run("Get-AwqModel $root | Invoke-AwqQuantization -NoCalibration -OutputPath { \"$root/out/$($_.Name)\" }", ("root", copy.Root)).ThrowOnError();
+        Assert.Equal([copy["out/a"], copy["out/b"]], each.Output.Select(o => (string)Value(o, "Path")!));
+        var shared = session.Run("Get-AwqModel $root | Invoke-AwqQuantization -NoCalibration -OutputPath $root/one", ("root", copy.Root));
+        Assert.Equal(copy["one"], Value(Assert.Single(shared.Output), "Path"));
+        Assert.Equal("OutputPathShared", shared.ErrorId);
+    }
+
+    [Fact]
+    public void NamesWithWildcardCharactersAndRelativePaths()
+    {
+        using var copy = new ModelCopy("odd [4bit] ünï");
+        using var session = new ModuleSession();
+        session.Run("$null = $ExecutionContext.SessionState.Path.SetLocation($root)", ("root", copy.Root)).ThrowOnError();
+        var run = session.Run("Invoke-AwqQuantization -LiteralPath 'odd [4bit] ünï' -OutputPath 'out [x]' -NoCalibration").ThrowOnError();
+        Assert.Equal(copy["out [x]"], Value(Assert.Single(run.Output), "Path"));
+        Assert.True(File.Exists(Path.Combine(copy["out [x]"], "config.json")));
+    }
+
+    [Theory]
+    [InlineData("-ForceCpu -Device cuda", "OptionsContradict")]
+    [InlineData("-NoCalibration -SampleCount 4", "OptionsContradict")]
+    [InlineData("-CalibrationData /nowhere.txt", "PathNotFound")]
+    [InlineData("-ArchitecturePath /nowhere", "PathNotFound")]
+    [InlineData("-GroupSize 100", "ParameterArgumentValidationError")]
+    [InlineData("-Device tpu", "ParameterArgumentValidationError")]
+    [InlineData("-MemoryLimit lots", "ParameterArgumentTransformationError")]
+    [InlineData("-MemoryLimit 5", "ParameterArgumentValidationError")]
+    public void OptionsThatMakeNoSenseEndTheCmdlet(string options, string id)
+    {
+        using var session = new ModuleSession();
+        // One error for two models: the cmdlet does not get to the first.
+        var run = session.Run($"Invoke-AwqQuantization $sample, $sample -WhatIf {options}", ("sample", StagedModule.Sample));
+        Assert.Equal(id, run.ErrorId);
+        Assert.Empty(run.Output);
+    }
+
+    [Theory]
+    [InlineData("24GB", 24L << 30)]
+    [InlineData("1.5 GiB", 3L << 29)]
+    [InlineData("800 mb", 800L << 20)]
+    [InlineData("1048576", 1L << 20)]
+    public void SizesAreTakenAsTextToo(string text, long bytes)
+    {
+        using var session = new ModuleSession();
+        Assert.Equal(bytes, session.Run("[AwqQuantize.Binding.ByteSizeAttribute]::Parse($text)", ("text", text)).ThrowOnError().Output[0].BaseObject);
+    }
+
+    [Fact]
+    public void StoppingReturnsWithinASecondAndLeavesNoDestination()
+    {
+        using var copy = new ModelCopy("m");
+        using var session = new ModuleSession();
+        using var shell = session.Shell("Invoke-AwqQuantization $path -SampleCount 32 -SequenceLength 512", ("path", copy["m"]));
+        using var working = new ManualResetEventSlim();
+        shell.Streams.Progress.DataAdded += (_, _) => working.Set();
+        var pending = shell.BeginInvoke();
+        Assert.True(working.Wait(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken), "no progress was reported");
+        var watch = Stopwatch.StartNew();
+        shell.Stop();
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 1);
+        Assert.Throws<PipelineStoppedException>(() => shell.EndInvoke(pending));
+        Assert.False(Directory.Exists(Path.Combine(copy["m"], "AWQ-4bit")));
+        // The engine's thread is free again, and the same runspace goes on.
+        Assert.Single(session.Run("Invoke-AwqQuantization $path -NoCalibration -Force", ("path", copy["m"])).ThrowOnError().Output);
+    }
+
+    [Fact]
+    public void TwoRunspacesAtOnceGiveTheSameBytes()
+    {
+        using var copy = new ModelCopy("a", "b");
+        var errors = new ConcurrentQueue<Exception>();
+        Parallel.ForEach((string[])["a", "b"], name =>
+        {
+            try
+            {
+                using var session = new ModuleSession();
+                session.Run($"Invoke-AwqQuantization $path {Small}", ("path", copy[name])).ThrowOnError();
+            }
+            catch (Exception e)
+            {
+                errors.Enqueue(e);
+            }
+        });
+        Assert.Empty(errors);
+        var (first, second) = (Contents(Path.Combine(copy["a"], "AWQ-4bit")), Contents(Path.Combine(copy["b"], "AWQ-4bit")));
+        Assert.Equal(first.Keys.Order(), second.Keys.Order());
+        Assert.All(first, f => Assert.Equal(f.Value, second[f.Key]));
+    }
+
+    [Fact]
+    public void CompletionOffersDevicesAndModules()
+    {
+        using var session = new ModuleSession();
+        var line = $"Invoke-AwqQuantization '{StagedModule.Sample}' -Device c";
+        var devices = session.Run("[System.Management.Automation.CommandCompletion]::CompleteInput($line, $line.Length, $null).CompletionMatches.CompletionText", ("line", line)).ThrowOnError();
+        Assert.Contains("cpu", devices.Output.Select(o => o.ToString()));
+        line = $"Invoke-AwqQuantization -Path '{StagedModule.Sample}' -ExcludeModule down";
+        var modules = session.Run("[System.Management.Automation.CommandCompletion]::CompleteInput($line, $line.Length, $null).CompletionMatches.CompletionText", ("line", line)).ThrowOnError();
+        Assert.Equal(["'*.mlp.down_proj'"], modules.Output.Select(o => o.ToString()));
+    }
+}
