@@ -24,7 +24,8 @@ internal sealed partial record CommandLine(CommandLineKind Kind, string Text, IR
 
         A comma separates the elements of a list, as in PowerShell: -ExcludeModule lm_head,'*.gate'.
         The result goes to standard output; warnings, errors and progress go to standard error.
-        Exit code: 0 without errors, 1 with any, 130 after Ctrl+C, 143 after SIGTERM. NO_COLOR is respected.
+        Exit code: 0 without errors, 1 with any, 130 after Ctrl+C, 143 after SIGTERM. NO_COLOR is respected;
+        AWQ_MODULE names the folder of another build of the module.
         """;
 
     /// <exception cref="ArgumentException">An option lacks its value.</exception>

@@ -12,6 +12,15 @@ public sealed record AwqModelInfo
     /// <summary><c>model_type</c> of config.json; null where there is none.</summary>
     public string? Architecture { get; init; }
 
+    /// <summary>Name of the architecture description that fits; null where none does.</summary>
+    public string? Family { get; init; }
+
+    /// <summary>Bytes of the tensors that quantising with the default options would leave; null where the model is not supported.</summary>
+    public long? EstimatedSize { get; init; }
+
+    /// <summary>Predicted peak of resident memory of that, in bytes.</summary>
+    public long? EstimatedMemory { get; init; }
+
     /// <summary>Elements of all tensors; 0 where the weights cannot be read. Packed weights count as they are stored.</summary>
     public long Parameters { get; init; }
 

@@ -73,8 +73,12 @@ public sealed class ModelDiscovery
             if (info.Quantization is { } method)
                 return info with { ErrorId = "ModelAlreadyQuantized", Reason = $"The weights are quantised already ({method})." };
             // Throws when no architecture fits every tensor.
-            catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape, StringComparer.Ordinal));
-            return info;
+            var graph = catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape, StringComparer.Ordinal));
+            var options = new QuantizationOptions { ModelPath = path, ModuleRoot = path };
+            var plan = QuantizationPlan.Make(options, graph, folder, QuantizationRun.DefaultRows, Math.Min(QuantizationRun.DefaultLength, graph.MaxPositions));
+            return plan.QuantizedModules == 0
+                ? info with { Family = graph.Family, ErrorId = "NothingToQuantize", Reason = $"No linear can be quantised with group size {options.GroupSize}; try a smaller one." }
+                : info with { Family = graph.Family, EstimatedSize = plan.Size, EstimatedMemory = plan.PeakMemory };
         }
         catch (AwqException e)
         {

@@ -20,7 +20,9 @@ namespace AwqQuantize.Engine.Runs;
 public sealed class QuantizationRun : IDisposable
 {
     /// <summary>Rows and their length where the user says nothing.</summary>
-    private const int DefaultRows = 128, DefaultLength = 2048, MaximumRows = 512, MaximumLength = 4096;
+    internal const int DefaultRows = 128, DefaultLength = 2048;
+
+    private const int MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;

@@ -7,7 +7,7 @@ namespace AwqQuantize.Engine.Tests.Tokenization;
 public sealed class ChatTemplateTests
 {
     private const string Messages = """
-        [{"role":"system","content":"Be brief."},{"role":"user","content":"Hi <b>\"you\"</b>\n"},{"role":"assistant","content":" Hello! ","tool_calls":null},{"role":"user","content":"Bye & co"}]
+        [{"role":"system","content":"Be brief."},{"role":"user","content":"Hi <b>\"you\"</b>\n"},{"role":"assistant","content":" Hello! "},{"role":"user","content":"Bye & co"}]
         """;
 
     public static TheoryData<string> Families =>

@@ -19,6 +19,17 @@ public sealed class GetAwqModelTests
         Assert.Equal("BF16", Value(model, "Dtype"));
         Assert.True((bool)Value(model, "IsSupported")!, Value(model, "Reason")?.ToString());
         Assert.Null(Value(model, "Quantization"));
+        Assert.Equal("llama", Value(model, "Family"));
+        // 4 layers of q, k, v, o and the MLP; all else stays 2 bytes. A group of 128 takes 64 + 2 + 0.5 bytes.
+        var linears = 4L * (2 * 128 * 128 + 2 * 128 * KeyValueWidth() + 3 * 128 * 384);
+        Assert.Equal(2 * (918656 - linears) + linears / 128 * 133 / 2, Value(model, "EstimatedSize"));
+        Assert.InRange((long)Value(model, "EstimatedMemory")!, 100L << 20, 4L << 30);
+    }
+
+    private static long KeyValueWidth()
+    {
+        var config = System.Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(StagedModule.Sample, "config.json"))).RootElement;
+        return 128L * config.GetProperty("num_key_value_heads").GetInt32() / config.GetProperty("num_attention_heads").GetInt32();
     }
 
     [Fact]
