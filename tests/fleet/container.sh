@@ -4,7 +4,7 @@
 # middle and resumes in another, and looks at the results from outside.
 # Usage: container.sh <work folder>; needs docker/prepare.sh cpu artifacts/image.
 # AWQ_ROOTFS: a root file system that debootstrap made before (minbase with ca-certificates and libstdc++6).
-set -eu
+set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)

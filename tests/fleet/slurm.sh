@@ -2,7 +2,7 @@
 # Runs docker/slurm on a Slurm of this one machine (Debian: slurm-wlm, munge), as root: two models, one task stopped in the
 # middle as preemption does it. Both must end up quantised, the stopped one by resuming.
 # Usage: slurm.sh <work folder>; needs a built console host (dotnet build -c Release src/AwqQuantize.Console).
-set -eu
+set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$1
 mkdir -p "$work"/{models,state,spool,log,munge}
