@@ -17,5 +17,6 @@ internal static partial class Program
         ["engine"] = EngineBenchmark.Run,
         ["machine"] = MachineBenchmark.Run,
         ["quality"] = QualityBenchmark.Run,
+        ["tokenizer"] = TokenizerBenchmark.Run,
     };
 }

@@ -58,7 +58,7 @@ internal sealed class DeltaNetRunner(DeltaNetSpec spec, LayerWeights weights, Po
     /// state ← e^g·state + β·k(v − kᵀ·e^g·state)ᵀ, output qᵀ·state, for every head. All arguments [batch, heads, length, …];
     /// the result is [batch, heads, length, value dim].
     /// </summary>
-    private static Tensor DeltaRule(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta)
+    internal static Tensor DeltaRule(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta)
     {
         var (batch, heads, length, dk, dv) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3], v.shape[3]);
         var chunks = (length + Chunk - 1) / Chunk;

@@ -27,7 +27,7 @@ internal static class Gpt2FilesReader
 
         // Only the line feed ends a line: merges hold other characters that some take for line ends.
         string[] lines = Encoding.UTF8.GetString(File.ReadAllBytes(mergesPath)).Split('\n');
-        var merges = new List<(string, string)>(lines.Length);
+        var merges = new List<MergePair>(lines.Length);
         foreach (string line in lines.Select(line => line.TrimEnd('\r')).Where(line => line.Length > 0 && !line.StartsWith("#version", StringComparison.Ordinal)))
         {
             merges.Add(ModelReader.SplitMerge(line, merges.Count));

@@ -116,7 +116,7 @@ internal static class SentencePieceReader
         return ids;
     }
 
-    private static List<(string, string)> MergesOf(SentencePieceModel model, Dictionary<string, int> ids)
+    private static List<MergePair> MergesOf(SentencePieceModel model, Dictionary<string, int> ids)
     {
         Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> known = ids.GetAlternateLookup<ReadOnlySpan<char>>();
         var merges = new List<(string Left, string Right, float Score, int LeftLength, int RightLength)>();
@@ -136,7 +136,7 @@ internal static class SentencePieceReader
         }
 
         return [.. merges.OrderByDescending(merge => merge.Score).ThenByDescending(merge => merge.LeftLength).ThenByDescending(merge => merge.RightLength)
-            .Select(merge => (merge.Left, merge.Right))];
+            .Select(merge => new MergePair(merge.Left, merge.Right))];
     }
 
     private static int Characters(ReadOnlySpan<char> text)

@@ -129,10 +129,10 @@ internal static class TiktokenReader
         Decoder = new ByteLevelDecoder(),
     };
 
-    private static List<(string, string)> MergesOf(Dictionary<string, int> ranks)
+    private static List<MergePair> MergesOf(Dictionary<string, int> ranks)
     {
         Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> known = ranks.GetAlternateLookup<ReadOnlySpan<char>>();
-        var merges = new List<(string, string)>();
+        var merges = new List<MergePair>();
         foreach ((string token, _) in ranks.OrderBy(pair => pair.Value))
         {
             var splits = new List<(int Left, int Right, int At)>();
@@ -144,7 +144,7 @@ internal static class TiktokenReader
                 }
             }
 
-            merges.AddRange(splits.Order().Select(split => (token[..split.At], token[split.At..])));
+            merges.AddRange(splits.Order().Select(split => new MergePair(token[..split.At], token[split.At..], split.Left, split.Right)));
         }
 
         return merges;

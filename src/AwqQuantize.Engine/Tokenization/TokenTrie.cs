@@ -1,53 +1,41 @@
 using System.Buffers;
+using AwqQuantize.Engine.Tokenization.Models;
 
 namespace AwqQuantize.Engine.Tokenization;
 
 /// <summary>Finds the leftmost, and of these the longest, of many strings in a text.</summary>
 internal sealed class TokenTrie
 {
-    private readonly List<Dictionary<char, int>> nodes = [[]];
-    private readonly List<int> values = [-1];
+    private readonly CharTrie trie;
     private readonly SearchValues<char> firstChars;
+    private readonly bool isEmpty;
 
     public TokenTrie(IEnumerable<(string Content, int Id)> tokens)
     {
+        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach ((string content, int id) in tokens)
         {
-            int node = 0;
-            foreach (char c in content)
-            {
-                if (!nodes[node].TryGetValue(c, out int child))
-                {
-                    child = nodes.Count;
-                    nodes.Add([]);
-                    values.Add(-1);
-                    nodes[node].Add(c, child);
-                }
-
-                node = child;
-            }
-
-            if (node == 0)
+            if (content.Length == 0)
             {
                 throw TokenizerErrors.Invalid($"the normalizer leaves nothing of the added token with id {id}");
             }
 
-            if (values[node] >= 0)
+            if (!ids.TryAdd(content, id))
             {
-                throw TokenizerErrors.Invalid($"the added tokens with ids {values[node]} and {id} are looked for as the same text");
+                throw TokenizerErrors.Invalid($"the added tokens with ids {ids[content]} and {id} are looked for as the same text");
             }
-
-            values[node] = id;
         }
 
-        firstChars = SearchValues.Create(nodes[0].Keys.ToArray());
+        isEmpty = ids.Count == 0;
+        trie = new CharTrie(ids);
+        firstChars = SearchValues.Create(ids.Keys.Select(content => content[0]).Distinct().ToArray());
     }
 
     public readonly record struct Match(int Start, int End, int Id);
 
     public Match? FindNext(string text, int from)
     {
-        if (nodes.Count == 1)
+        if (isEmpty)
         {
             return null;
         }
@@ -74,11 +62,12 @@ internal sealed class TokenTrie
     {
         Match? longest = null;
         int node = 0;
-        for (int i = start; i < text.Length && nodes[node].TryGetValue(text[i], out node); i++)
+        for (int end = start; end < text.Length && (node = trie.Child(node, text[end])) >= 0;)
         {
-            if (values[node] >= 0)
+            end++;
+            if (trie.Value(node) is int id and >= 0)
             {
-                longest = new Match(start, i + 1, values[node]);
+                longest = new Match(start, end, id);
             }
         }
 

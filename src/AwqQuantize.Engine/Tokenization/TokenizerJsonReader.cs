@@ -48,7 +48,7 @@ internal static class TokenizerJsonReader
             reader.Read();
             if (name == "model")
             {
-                model = new ModelReader().Read(ref reader);
+                model = new ModelReader(json.Length).Read(ref reader);
             }
             else if (Known.Contains(name))
             {

@@ -12,7 +12,7 @@ public sealed class DifferentialTests
 {
     private static readonly string? Chosen = Environment.GetEnvironmentVariable("AWQ_TOKENIZER_STRINGS");
 
-    public static int Count { get; } = Chosen is { Length: > 0 } count ? int.Parse(count, CultureInfo.InvariantCulture) : 1000;
+    public static int Count { get; } = Chosen is { Length: > 0 } count ? int.Parse(count, CultureInfo.InvariantCulture) : 400;
 
     public static bool IsFull => Count > 1000;
 

@@ -46,6 +46,18 @@ internal static class ReferenceLibrary
         }
     }
 
+    /// <summary>What npm's Jinja makes of templates; null where it fails.</summary>
+    public static string?[] RunChat(System.Text.Json.Nodes.JsonArray cases)
+    {
+        string folder = Require();
+        using var files = new TemporaryFolder();
+        string input = files.Write("input.json", cases.ToJsonString());
+        string output = files.File("output.json");
+        string problem = Start("node", SharedData.Repository("tests/tokenizers"), "chat.mjs", folder, input, output);
+        Assert.True(problem == "", problem);
+        return JsonSerializer.Deserialize<string?[]>(File.ReadAllBytes(output))!;
+    }
+
     private static string Folder => Path.GetFullPath(SharedData.Repository("artifacts/tokenizer-reference"));
 
     private static string? Install()

@@ -21,7 +21,7 @@ internal sealed class BpeModel : TokenModel
     private readonly WordBoundaries? boundaries;
 
     /// <param name="pairs">The merges, best first.</param>
-    public BpeModel(Vocabulary vocabulary, IReadOnlyList<(string Left, string Right)> pairs, BpeOptions options)
+    public BpeModel(Vocabulary vocabulary, IReadOnlyList<MergePair> pairs, BpeOptions options)
         : base(vocabulary)
     {
         this.options = options;
@@ -230,13 +230,14 @@ internal sealed class BpeModel : TokenModel
         return true;
     }
 
-    private MergeTable ReadMerges(IReadOnlyList<(string Left, string Right)> pairs, int prefixLength)
+    private MergeTable ReadMerges(IReadOnlyList<MergePair> pairs, int prefixLength)
     {
         var table = new MergeTable(pairs.Count);
         char[] joined = new char[64];
+        int previous = -1;
         for (int rank = 0; rank < pairs.Count; rank++)
         {
-            (string left, string right) = pairs[rank];
+            (string left, string right, int leftId, int rightId) = pairs[rank];
             if (right.Length < prefixLength)
             {
                 throw TokenizerErrors.Invalid($"merge {rank} ('{left}' '{right}') is shorter than the continuing subword prefix");
@@ -250,16 +251,31 @@ internal sealed class BpeModel : TokenModel
 
             left.CopyTo(joined);
             right.AsSpan(prefixLength).CopyTo(joined.AsSpan(left.Length));
-            if (!Vocabulary.TryGetId(left, out int leftId) || !Vocabulary.TryGetId(right, out int rightId)
-                || !Vocabulary.TryGetId(joined.AsSpan(0, length), out int id))
+            if ((leftId < 0 && !Vocabulary.TryGetId(left, out leftId)) || (rightId < 0 && !Vocabulary.TryGetId(right, out rightId))
+                || !TryGetJoined(joined.AsSpan(0, length), previous, out int id))
             {
                 throw TokenizerErrors.Invalid($"merge {rank} ('{Shown(left)}' '{Shown(right)}') names a token that is not in the vocabulary");
             }
 
             table.Set(leftId, rightId, rank, id);
+            previous = id;
         }
 
         return table;
+    }
+
+    // Most vocabularies list tokens in the order of their merges: looking next to the last one spares a look-up.
+    private bool TryGetJoined(ReadOnlySpan<char> joined, int previous, out int id)
+    {
+        for (id = previous; id <= previous + 1; id++)
+        {
+            if (id >= 0 && joined.SequenceEqual(TokenOf(id)))
+            {
+                return true;
+            }
+        }
+
+        return Vocabulary.TryGetId(joined, out id);
     }
 
     private static string Shown(string token) => token.Length <= 40 ? token : token[..40] + "…";

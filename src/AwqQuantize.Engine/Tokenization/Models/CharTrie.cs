@@ -6,8 +6,8 @@ namespace AwqQuantize.Engine.Tokenization.Models;
 internal sealed class CharTrie
 {
     private readonly List<int> values = [-1];
-    private ulong[] keys = new ulong[1 << 12];
-    private int[] children = new int[1 << 12];
+    private ulong[] keys = new ulong[1 << 8];
+    private int[] children = new int[1 << 8];
 
     public CharTrie(IEnumerable<KeyValuePair<string, int>> tokens)
     {

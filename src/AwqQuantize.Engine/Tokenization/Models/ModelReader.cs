@@ -3,12 +3,14 @@ using System.Text.Json;
 namespace AwqQuantize.Engine.Tokenization.Models;
 
 /// <summary>Reads the <c>model</c> of tokenizer.json; the long lists in it are streamed, not made into a tree.</summary>
-internal sealed class ModelReader
+/// <param name="fileLength">Bytes of the whole file, from which the size of the lists is guessed.</param>
+internal sealed class ModelReader(int fileLength)
 {
     private readonly Dictionary<string, JsonElement> options = new(StringComparer.Ordinal);
     private Dictionary<string, int>? vocabulary;
     private List<double>? scores;
-    private List<(string, string)>? merges;
+    private List<MergePair>? merges;
+    private char[] text = new char[256];
 
     public TokenModel Read(ref Utf8JsonReader reader)
     {
@@ -100,9 +102,9 @@ internal sealed class ModelReader
             ? value.TryGetInt32(out int number) && number >= 0 ? number : throw TokenizerErrors.Invalid($"the model's '{name}' is out of range")
             : null;
 
-    private static Dictionary<string, int> ReadVocabulary(ref Utf8JsonReader reader)
+    private Dictionary<string, int> ReadVocabulary(ref Utf8JsonReader reader)
     {
-        var ids = new Dictionary<string, int>(1 << 16, StringComparer.Ordinal);
+        var ids = new Dictionary<string, int>(fileLength / 128, StringComparer.Ordinal);
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             string token = reader.GetString()!;
@@ -133,27 +135,30 @@ internal sealed class ModelReader
         }
     }
 
-    private static List<(string, string)> ReadMerges(ref Utf8JsonReader reader)
+    private List<MergePair> ReadMerges(ref Utf8JsonReader reader)
     {
-        var pairs = new List<(string, string)>(1 << 16);
+        var pairs = new List<MergePair>(vocabulary?.Count ?? 0);
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType == JsonTokenType.StartArray)
             {
                 reader.Read();
-                string? left = reader.GetString();
+                (string? left, int leftId) = ReadToken(ref reader);
                 reader.Read();
-                string? right = reader.GetString();
+                (string? right, int rightId) = ReadToken(ref reader);
                 reader.Read();
-                pairs.Add(left is not null && right is not null && reader.TokenType == JsonTokenType.EndArray ? (left, right)
+                pairs.Add(left is not null && right is not null && reader.TokenType == JsonTokenType.EndArray ? new MergePair(left, right, leftId, rightId)
                     : throw TokenizerErrors.Invalid($"merge {pairs.Count} is not a pair of strings"));
             }
             else if (reader.TokenType == JsonTokenType.String)
             {
-                string line = reader.GetString()!;
-                if (!line.StartsWith("#version", StringComparison.Ordinal))
+                ReadOnlySpan<char> line = ReadText(ref reader);
+                if (!line.StartsWith("#version"))
                 {
-                    pairs.Add(SplitMerge(line, pairs.Count));
+                    int space = SpaceOf(line, pairs.Count);
+                    (string left, int leftId) = Known(line[..space]);
+                    (string right, int rightId) = Known(line[(space + 1)..]);
+                    pairs.Add(new MergePair(left, right, leftId, rightId));
                 }
             }
             else
@@ -165,11 +170,34 @@ internal sealed class ModelReader
         return pairs;
     }
 
+    private (string? Token, int Id) ReadToken(ref Utf8JsonReader reader) =>
+        reader.TokenType == JsonTokenType.String ? Known(ReadText(ref reader)) : (null, -1);
+
+    private ReadOnlySpan<char> ReadText(ref Utf8JsonReader reader)
+    {
+        if (text.Length < reader.ValueSpan.Length)
+        {
+            text = new char[reader.ValueSpan.Length * 2];
+        }
+
+        return text.AsSpan(0, reader.CopyString(text));
+    }
+
+    // Merges name a million tokens, nearly all in the vocabulary, which comes before them: the same strings serve.
+    private (string Token, int Id) Known(ReadOnlySpan<char> token) =>
+        vocabulary is not null && vocabulary.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out string? known, out int id) ? (known, id) : (token.ToString(), -1);
+
     /// <summary>A merge as a line: two tokens with one space between them.</summary>
-    public static (string Left, string Right) SplitMerge(string line, int rank)
+    public static MergePair SplitMerge(string line, int rank)
+    {
+        int space = SpaceOf(line, rank);
+        return new MergePair(line[..space], line[(space + 1)..]);
+    }
+
+    private static int SpaceOf(ReadOnlySpan<char> line, int rank)
     {
         int space = line.IndexOf(' ');
-        return space >= 0 && line.IndexOf(' ', space + 1) < 0 ? (line[..space], line[(space + 1)..])
+        return space >= 0 && line.LastIndexOf(' ') == space ? space
             : throw TokenizerErrors.Invalid($"merge {rank} is not two tokens with a space between them");
     }
 }

@@ -14,7 +14,7 @@ internal sealed class WordBoundaries
     private WordBoundaries(HashSet<char> joinedToSpace) => this.joinedToSpace = joinedToSpace;
 
     /// <returns>Null where cutting is not safe.</returns>
-    public static WordBoundaries? Find(IReadOnlyList<(string Left, string Right)> pairs, int[] symbolOfChar, BpeOptions options)
+    public static WordBoundaries? Find(IReadOnlyList<MergePair> pairs, int[] symbolOfChar, BpeOptions options)
     {
         // An unknown "▁" would be fused with its neighbours or become bytes, which have their own merges.
         if (symbolOfChar[Space] < 0)
@@ -23,7 +23,7 @@ internal sealed class WordBoundaries
         }
 
         var joined = new HashSet<char>();
-        foreach ((string left, string right) in pairs)
+        foreach ((string left, string right, _, _) in pairs)
         {
             if (left.Length == 0 || right.Length == 0 || StandsForOthers(left, options) || StandsForOthers(right, options))
             {
