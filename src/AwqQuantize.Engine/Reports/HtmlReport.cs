@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Runtime.InteropServices;
 using System.Text;
 using AwqQuantize.Engine.Awq;
@@ -43,7 +42,7 @@ public static class HtmlReport
         Card("Bits per weight", Fixed(report.BitsPerWeight, 3), $"groups of {report.GroupSize}");
         Card("Quantised", $"{report.QuantizedModules} linears", report.FloatModules.Count == 0 ? "all of them" : $"{report.FloatModules.Count} stayed float");
         if (test is not null)
-            Card("Checks", test.Passed ? "passed" : $"{test.FailedCount} failed", test.WarningCount == 0 ? "no warnings" : $"{test.WarningCount} warnings");
+            Card("Checks", test.Passed ? "passed" : $"{test.FailedCount} failed", test.WarningCount switch { 0 => "no warnings", 1 => "1 warning", var n => $"{n} warnings" });
         if (test?.KlDivergence is { } kl)
             Card("KL to the source", Fixed(kl, 4), $"perplexity {Fixed(test.Perplexity!.Value, 3)} beside {Fixed(test.SourcePerplexity!.Value, 3)}");
         if (report.Duration is { } duration)
@@ -183,5 +182,5 @@ public static class HtmlReport
 
     private static string Seconds(double seconds) => seconds >= 5400 ? Fixed(seconds / 3600, 1) + " h" : seconds >= 90 ? Fixed(seconds / 60, 1) + " min" : Fixed(seconds, 1) + " s";
 
-    private static string Text(string text) => WebUtility.HtmlEncode(text);
+    private static string Text(string text) => HtmlText.Encode(text);
 }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 
 namespace AwqQuantize.Engine.Reports;
@@ -27,7 +26,7 @@ internal static class SvgChart
     public static string Lines(string title, string unit, IReadOnlyList<ChartSeries> series, bool logarithmic = false, double? reference = null)
     {
         var values = series.SelectMany(s => s.Points).Append(reference ?? double.NaN).Where(v => double.IsFinite(v) && (!logarithmic || v > 0)).ToList();
-        if (values.Count == 0)
+        if (values.Count == 0 || series.Count == 0)
             return "<p class=\"none\">No figures.</p>";
         double Scale(double v) => logarithmic ? Math.Log10(v) : v;
         var (low, high) = (Scale(values.Min()), Scale(values.Max()));
@@ -93,7 +92,9 @@ internal static class SvgChart
 
     /// <summary>A figure as people read it.</summary>
     public static string Short(double value) => Math.Abs(value) is >= 1e5 or (> 0 and < 1e-3)
-        ? value.ToString("0.0e0", CultureInfo.InvariantCulture) : value.ToString("0.####", CultureInfo.InvariantCulture);
+        ? value.ToString("0.0e0", CultureInfo.InvariantCulture)
+        // Four digits say enough.
+        : Math.Abs(value) >= 1000 ? value.ToString("0", CultureInfo.InvariantCulture) : value.ToString("G4", CultureInfo.InvariantCulture);
 
-    private static string Text(string text) => WebUtility.HtmlEncode(text);
+    private static string Text(string text) => HtmlText.Encode(text);
 }

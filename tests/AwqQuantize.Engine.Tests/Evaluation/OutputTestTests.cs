@@ -12,6 +12,10 @@ public sealed class OutputTestTests(QuantizedSample sample) : IClassFixture<Quan
         return OutputTest.Run(change?.Invoke(options) ?? options, Repository.Catalog);
     }
 
+    /// <summary>Into the test's log: the figures that the devlog tells.</summary>
+    private static void Log(AwqTestResult result) => TestContext.Current.TestOutputHelper?.WriteLine(string.Create(System.Globalization.CultureInfo.InvariantCulture,
+        $"relative error of modules: mean {result.Modules.Average(m => m.RelativeError):F3}, largest {result.LargestRelativeError:F3}, channels up to {result.Modules.Max(m => m.LargestRowError):F3} and {result.Modules.Max(m => m.LargestColumnError):F3}"));
+
     private static string Text(AwqTestResult result) => string.Join("\n", result.Checks.Where(c => c.Status != CheckStatus.Passed));
 
     [Fact]
@@ -21,6 +25,7 @@ public sealed class OutputTestTests(QuantizedSample sample) : IClassFixture<Quan
         Assert.True(result.Passed, Text(result));
         Assert.Equal(OutputTest.CheckNames, result.Checks.Select(c => c.Name));
         Assert.All(result.Checks, c => Assert.True(c.Status == CheckStatus.Passed, c.ToString()));
+        Log(result);
         Assert.Equal(28, result.Modules.Count);
         Assert.InRange(result.LargestRelativeError!.Value, 0.05, 0.3);
         Assert.InRange(result.KlDivergence!.Value, 1e-4, 0.5);
@@ -90,6 +95,7 @@ public sealed class OutputTestTests(QuantizedSample sample) : IClassFixture<Quan
             Path = SharedData.Require("golden/autoawq_babyllama361_g32"), SourcePath = SharedData.Require("models/babyllama361-hf"),
         }, Repository.Catalog);
         Assert.True(result.Passed, Text(result));
+        Log(result);
         Assert.Equal(35, result.Modules.Count);
         Assert.InRange(result.LargestRelativeError!.Value, 0.03, 0.3);
         // The folder holds other data beside the checkpoint. It has no tokenizer, keeps norms in float32, and its sizes are not those of the fast kernel.

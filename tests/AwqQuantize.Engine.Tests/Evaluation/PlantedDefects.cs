@@ -88,7 +88,7 @@ internal static class PlantedDefects
         ["fold lost in one channel"] = ("RoundTrip", s => s.Halves(Layer + "post_attention_layernorm.weight", (i, v) => i == 3 ? v * (Half)3 : v)),
         ["fold with the wrong sign"] = ("RoundTrip", s => s.Halves(Layer + "input_layernorm.weight", (i, v) => i == 3 ? -v : v)),
         ["embedding scaled"] = ("RoundTrip", s => s.Halves("model.embed_tokens.weight", (_, v) => v * (Half)1.05)),
-        ["last norm reversed"] = ("RoundTrip", s => s.Tensors(t => t["model.norm.weight"] = t["model.norm.weight"] with { Data = [.. t["model.norm.weight"].Data.Chunk(2).Reverse().SelectMany(b => b)] })),
+        ["last norm scaled"] = ("RoundTrip", s => s.Halves("model.norm.weight", (_, v) => v * (Half)1.25)),
     };
 
     /// <summary>Puts the source's float weight in the place of a quantised module.</summary>

@@ -72,12 +72,14 @@ public sealed class TestAwqOutputTests(QuantizedSample sample) : IClassFixture<Q
     }
 
     [Fact]
-    public void ViewsShowFindingsAndFigures()
+    public void TheViewsTellFindingsAndFigures()
     {
         using var session = new ModuleSession();
-        var list = session.Run("Test-AwqOutput $path -Text $text -MaximumKl 1e-9 | Format-List | Out-String", ("path", sample.Output), ("text", sample.Text)).ThrowOnError().Output[0].ToString()!;
-        Assert.Contains("Failed: Perplexity (MaximumKl)", list);
-        var table = session.Run("Test-AwqOutput $path -NoMeasurement | Format-Table | Out-String -Width 300", ("path", sample.Output)).ThrowOnError().Output[0].ToString()!;
-        Assert.Contains("yes", table);
+        var run = session.Run("$r = Test-AwqOutput $path -Text $text -MaximumKl 1e-9; [AwqQuantize.Display]::Findings($r.Checks); [AwqQuantize.Display]::Figure($r.KlDivergence, 4); [AwqQuantize.Display]::Figure($null, 4)",
+            ("path", sample.Output), ("text", sample.Text)).ThrowOnError();
+        var said = run.Output.Select(o => o.ToString()!).ToList();
+        Assert.Contains(said, l => l.StartsWith("Failed: Perplexity (MaximumKl): ", StringComparison.Ordinal));
+        Assert.Matches(@"^0\.[0-9]{4}$", said[^2]);
+        Assert.Equal("", said[^1]);
     }
 }
