@@ -178,14 +178,16 @@ public sealed class InvokeAwqQuantizationTests
     [Fact]
     public void TwoRunspacesAtOnceGiveTheSameBytes()
     {
-        using var copy = new ModelCopy("a", "b");
+        // Of the same name in two folders, as the report's data names the model.
+        using var here = new ModelCopy("m");
+        using var there = new ModelCopy("m");
         var errors = new ConcurrentQueue<Exception>();
-        Parallel.ForEach((string[])["a", "b"], name =>
+        Parallel.ForEach((string[])[here["m"], there["m"]], path =>
         {
             try
             {
                 using var session = new ModuleSession();
-                session.Run($"Invoke-AwqQuantization $path {Small}", ("path", copy[name])).ThrowOnError();
+                session.Run($"Invoke-AwqQuantization $path {Small}", ("path", path)).ThrowOnError();
             }
             catch (Exception e)
             {
@@ -193,7 +195,7 @@ public sealed class InvokeAwqQuantizationTests
             }
         });
         Assert.Empty(errors);
-        var (first, second) = (Contents(Path.Combine(copy["a"], "AWQ-4bit")), Contents(Path.Combine(copy["b"], "AWQ-4bit")));
+        var (first, second) = (Contents(Path.Combine(here["m"], "AWQ-4bit")), Contents(Path.Combine(there["m"], "AWQ-4bit")));
         Assert.Equal(first.Keys.Order(), second.Keys.Order());
         Assert.All(first, f => Assert.Equal(f.Value, second[f.Key]));
     }
