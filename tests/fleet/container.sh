@@ -20,8 +20,9 @@ buildah commit --quiet --rm "$base" localhost/awq-base > /dev/null
 
 buildah bud --quiet --format docker --build-arg SDK_IMAGE=localhost/awq-base --build-arg BASE_IMAGE=localhost/awq-base \
     --build-arg VERSION=test --tag localhost/awq -f "$root/docker/Dockerfile" "$root" > /dev/null
-buildah inspect --type image localhost/awq | grep -q org.opencontainers.image.version
-buildah inspect --type image localhost/awq | grep -q HEALTHCHECK || buildah inspect --type image localhost/awq | grep -qi healthcheck
+buildah inspect --type image localhost/awq > "$work/image.json"
+grep -q org.opencontainers.image.version "$work/image.json"
+grep -qi healthcheck "$work/image.json"
 
 models=$work/models
 mkdir -p "$models"

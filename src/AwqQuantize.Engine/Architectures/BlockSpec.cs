@@ -37,6 +37,7 @@ public abstract record BlockSpec
         "latent_attention" => LatentAttentionSpec.Read(node, context),
         "delta_net" => DeltaNetSpec.Read(node, context),
         "short_convolution" => ShortConvolutionSpec.Read(node, context),
+        "mamba" => MambaSpec.Read(node, context),
         "mlp" => MlpSpec.Read(node, context),
         "attention_mixture" => AttentionMixtureSpec.Read(node, context),
         "mixture" => MixtureSpec.Read(node, context),

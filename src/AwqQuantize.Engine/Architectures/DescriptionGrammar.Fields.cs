@@ -2,7 +2,7 @@ namespace AwqQuantize.Engine.Architectures;
 
 internal static partial class DescriptionGrammar
 {
-    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mlp", "mixture", "attention_mixture"];
+    public static readonly string[] BlockKinds = ["attention", "latent_attention", "delta_net", "short_convolution", "mamba", "mlp", "mixture", "attention_mixture"];
 
     private static Field Name(string key, string meaning, bool required = false) => new(key, FieldKind.Name, meaning, required);
 
@@ -134,6 +134,15 @@ internal static partial class DescriptionGrammar
             Norm("head_norm", "norm of each head's output"), Name("output", "linear", required: true),
             Number("key_heads", "heads", required: true), Number("value_heads", "heads", required: true),
             Number("key_dim", "channels", required: true), Number("value_dim", "channels", required: true), Number("kernel", "taps", required: true),
+        ],
+        ["block:mamba"] =
+        [
+            Name("input", "linear to [gate | x, B, C | time steps]", required: true), Name("convolution", "module", required: true),
+            Flag("convolution_bias", "it has a bias; true if absent"), Name("log_rate", "parameter", required: true), Name("skip", "parameter", required: true),
+            Name("step_bias", "parameter", required: true), Norm("state_norm", "norm of the gated output"), Number("norm_groups", "parts that it is taken over"),
+            Name("output", "linear", required: true), Number("heads", "heads", required: true), Number("head_dim", "channels of a head", required: true),
+            Number("groups", "groups of heads that share B and C", required: true), Number("state_size", "size of the state", required: true),
+            Number("kernel", "taps", required: true), Number("min_step", "least time step"), Number("max_step", "largest time step"),
         ],
         ["block:short_convolution"] =
         [

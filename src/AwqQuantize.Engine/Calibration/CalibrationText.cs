@@ -16,8 +16,9 @@ public static class CalibrationText
     /// <param name="vocabulary">Ids must be below this.</param>
     /// <param name="length">Tokens per row.</param>
     /// <param name="rows">Most rows.</param>
+    /// <param name="seed">See <see cref="TokenRows.From"/>.</param>
     /// <exception cref="AwqException"><c>CalibrationDataMissing</c>, <c>CalibrationDataInvalid</c>, <c>CalibrationDataEmpty</c>, or an error of the tokenizer.</exception>
-    public static TokenRows Read(IReadOnlyList<string> files, string modelFolder, int vocabulary, int length, int rows, CancellationToken cancel)
+    public static TokenRows Read(IReadOnlyList<string> files, string modelFolder, int vocabulary, int length, int rows, CancellationToken cancel, int seed = 0)
     {
         var documents = new List<IReadOnlyList<int>>();
         var encoder = new DocumentEncoder(modelFolder);
@@ -36,7 +37,7 @@ public static class CalibrationText
             throw new AwqException("CalibrationDataInvalid", AwqErrorKind.InvalidData,
                 $"Token id {wrong} is outside of the model's vocabulary of {vocabulary}.",
                 "The tokenizer or the token ids do not belong to this model: use the model's own.");
-        return TokenRows.From(documents, encoder.Separator, length, rows);
+        return TokenRows.From(documents, encoder.Separator, length, rows, seed);
     }
 
     private static IEnumerable<string> Expand(string path)

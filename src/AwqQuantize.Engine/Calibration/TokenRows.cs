@@ -29,8 +29,9 @@ public sealed class TokenRows
     /// <param name="separator">Put between documents; null for nothing.</param>
     /// <param name="length">Tokens per row; shortened to what there is.</param>
     /// <param name="most">How many rows at most; they are taken evenly spread over the data, in order.</param>
+    /// <param name="seed">Every seed takes other rows, where there are more than wanted.</param>
     /// <exception cref="AwqException"><c>CalibrationDataEmpty</c>: not even one token.</exception>
-    public static TokenRows From(IEnumerable<IReadOnlyList<int>> documents, int? separator, int length, int most)
+    public static TokenRows From(IEnumerable<IReadOnlyList<int>> documents, int? separator, int length, int most, int seed = 0)
     {
         var all = new List<int>();
         foreach (var document in documents)
@@ -48,8 +49,10 @@ public sealed class TokenRows
         var available = all.Count / length;
         var count = Math.Min(available, most);
         var rows = new int[count][];
+        // A shift by whole rows keeps them evenly spread.
+        var shift = (int)((uint)seed % (uint)available);
         for (var i = 0; i < count; i++)
-            rows[i] = all.GetRange((int)((long)available * i / count) * length, length).ToArray();
+            rows[i] = all.GetRange((int)(((long)available * i / count + shift) % available) * length, length).ToArray();
         return new TokenRows(rows, length, all.Count);
     }
 

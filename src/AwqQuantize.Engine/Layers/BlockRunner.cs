@@ -25,6 +25,7 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
         LatentAttentionSpec latent => new LatentAttentionRunner(latent, weights, tables),
         DeltaNetSpec delta => new DeltaNetRunner(delta, weights, tables),
         ShortConvolutionSpec convolution => new ShortConvolutionRunner(convolution, weights, tables),
+        MambaSpec mamba => new MambaRunner(mamba, weights, tables),
         MlpSpec mlp => new MlpRunner(mlp, weights, tables),
         AttentionMixtureSpec heads => new AttentionMixtureRunner(heads, weights, tables),
         MixtureSpec mixture => new MixtureRunner(mixture, weights, tables),

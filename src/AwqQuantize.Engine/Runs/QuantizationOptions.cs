@@ -55,11 +55,8 @@ public sealed record QuantizationOptions
     /// <summary>Makes an error of what is otherwise a warning that the result may be worse.</summary>
     public bool Strict { get; init; }
 
-    /// <summary>Of the choice of calibration text.</summary>
+    /// <summary>Which of the data's rows are used where there are more than wanted.</summary>
     public int Seed { get; init; }
-
-    /// <summary>Average bits that a weight may take; null for no bound.</summary>
-    public double? MaxBitsPerWeight { get; init; }
 
     /// <summary>Architecture descriptions besides those of the module: files or folders.</summary>
     public IReadOnlyList<string> ArchitecturePath { get; init; } = [];

@@ -201,7 +201,7 @@ public sealed class QuantizationRun : IDisposable
     {
         var data = options.CalibrationData.Count > 0 ? options.CalibrationData : [Path.Combine(options.ModuleRoot, "Calibration")];
         var length = Math.Min(options.SequenceLength ?? (options.MaxQuality ? MaximumLength : DefaultLength), graph.MaxPositions);
-        var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? (options.MaxQuality ? MaximumRows : DefaultRows), cancel);
+        var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? (options.MaxQuality ? MaximumRows : DefaultRows), cancel, options.Seed);
         observer.Decision($"Calibrating on {read.Rows.Count} rows of {read.Length} tokens ({read.Tokens} of {read.Available} available).");
         if (read.Tokens < FewTokens)
             Warn("FewCalibrationTokens", $"Only {read.Tokens} calibration tokens are used; with fewer than {FewTokens} the model becomes worse than it could be.");

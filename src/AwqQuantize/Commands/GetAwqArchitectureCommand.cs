@@ -24,7 +24,7 @@ public sealed class GetAwqArchitectureCommand : AwqCommand
 
     protected override void ProcessRecord()
     {
-        var known = LoadArchitectures(ArchitecturePath).Summaries;
+        var known = Summaries();
         foreach (var name in Name)
         {
             var pattern = WildcardPattern.Get(name, WildcardOptions.IgnoreCase);
@@ -36,6 +36,20 @@ public sealed class GetAwqArchitectureCommand : AwqCommand
                 WriteError(new AwqException("ArchitectureNotSupported", AwqErrorKind.NotFound, $"No architecture is called '{name}'.",
                     "Get-AwqArchitecture lists the known ones; describe another in a JSON file and pass it with -ArchitecturePath."), name);
             }
+        }
+    }
+
+    /// <summary>A description that reads well may still not make a graph.</summary>
+    private IReadOnlyList<ArchitectureSummary> Summaries()
+    {
+        try
+        {
+            return LoadArchitectures(ArchitecturePath).Summaries;
+        }
+        catch (AwqException e)
+        {
+            ThrowTerminatingError(ErrorRecords.From(e, ArchitecturePath));
+            throw;
         }
     }
 }

@@ -39,7 +39,8 @@ public sealed class GetAwqTokenCommand : AwqCommand
     {
         try
         {
-            var tokenizer = TextTokenizer.Load(ResolveLiteral(Path));
+            // The tokenizer file alone, as other implementations run it; what transformers adds is for calibration.
+            var tokenizer = TextTokenizer.Load(ResolveLiteral(Path), asTransformers: false);
             var ids = new List<int[]>();
             foreach (var text in ParameterSetName == FileSet ? Read(ResolveLiteral(InputFile)) : texts)
             {
@@ -59,7 +60,7 @@ public sealed class GetAwqTokenCommand : AwqCommand
     {
         try
         {
-            return JsonSerializer.Deserialize<List<string>>(File.ReadAllBytes(file)) ?? throw new JsonException("it holds null");
+            return JsonStrings.Read(File.ReadAllBytes(file));
         }
         catch (JsonException e)
         {

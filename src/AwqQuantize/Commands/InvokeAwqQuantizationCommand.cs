@@ -89,10 +89,6 @@ public sealed class InvokeAwqQuantizationCommand : AwqCommand
     public int Seed { get; set; }
 
     [Parameter]
-    [ValidateRange(4.0, 16.0)]
-    public double MaxBitsPerWeight { get; set; }
-
-    [Parameter]
     [ValidateNotNullOrEmpty]
     public string[] ArchitecturePath { get; set; } = [];
 
@@ -197,7 +193,6 @@ public sealed class InvokeAwqQuantizationCommand : AwqCommand
         NoCalibration = NoCalibration,
         Strict = Strict,
         Seed = Seed,
-        MaxBitsPerWeight = IsGiven(nameof(MaxBitsPerWeight)) ? MaxBitsPerWeight : null,
         ArchitecturePath = architectureFiles,
     };
 

@@ -25,6 +25,15 @@ public sealed class CalibrationTextTests : IDisposable
     }
 
     [Fact]
+    public void EverySeedTakesOtherRows()
+    {
+        int[][] documents = [[.. Enumerable.Range(0, 24)]];
+        Assert.Equal([0, 12], TokenRows.From(documents, null, 4, 2).Rows.Select(r => r[0]));
+        Assert.Equal([4, 16], TokenRows.From(documents, null, 4, 2, seed: 1).Rows.Select(r => r[0]));
+        Assert.Equal([20, 8], TokenRows.From(documents, null, 4, 2, seed: 5).Rows.Select(r => r[0]));
+    }
+
+    [Fact]
     public void ShortDataGivesOneShortRowAndNoDataAnError()
     {
         Assert.Equal([3, 4, 5], TokenRows.From([[3, 4, 5]], null, 2048, 128).Rows.Single());

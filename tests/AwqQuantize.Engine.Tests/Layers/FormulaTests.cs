@@ -154,6 +154,23 @@ public sealed class FormulaTests
         }
     }
 
+    /// <summary>The chunked state space scan against the recurrence itself, over more than one chunk.</summary>
+    [Fact]
+    public void MambasScanIsItsRecurrence()
+    {
+        using var scope = NewDisposeScope();
+        const int length = 150, dim = 3, size = 4;
+        var (x, b, c) = (randn([1, 1, length, dim]), randn([1, 1, length, size]), randn([1, 1, length, size]));
+        var decay = randn([1, 1, length]).abs().neg();
+        var actual = MambaRunner.Scan(x, b, c, decay);
+        var state = zeros([size, dim]);
+        for (var t = 0; t < length; t++)
+        {
+            state = state.mul(decay[0, 0, t].exp()).add(b[0, 0, t].unsqueeze(1).mm(x[0, 0, t].unsqueeze(0)));
+            Assert.True(c[0, 0, t].unsqueeze(0).mm(state).squeeze(0).sub(actual[0, 0, t]).abs().max().item<float>() < 1e-4f);
+        }
+    }
+
     /// <summary>Stacked experts that are quantised are written as modules, and a quantised checkpoint is read by module.</summary>
     [Theory]
     [InlineData("gpt_oss")]

@@ -37,6 +37,17 @@ internal static class PublishedFamilies
         "hidden_size":64,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"intermediate_size":96,"vocab_size":50,"max_position_embeddings":64
         """;
 
+    private static string Mamba(string module) => $$"""
+
+        {{module}}.in_proj.weight 296 64
+        {{module}}.conv1d.weight 160 1 4
+        {{module}}.conv1d.bias 160
+        {{module}}.{A_log,D,dt_bias} 8
+        {{module}}.norm.weight 128
+        {{module}}.out_proj.weight 64 128
+
+        """;
+
     private static string Experts(string prefix, string layers = "{0-1}") => $$"""
 
         model.layers.{{layers}}.{{prefix}}.experts.{0-3}.{gate_proj,up_proj}.weight 32 64
@@ -396,6 +407,37 @@ internal static class PublishedFamilies
             transformer.h.{0-1}.mlp.{gate_proj,up_proj}.weight 96 64
             transformer.h.{0-1}.mlp.down_proj.weight 64 96
             transformer.h.{0-1}.mlp.down_proj.bias 64
+            """),
+        ["bamba"] = ($$"""{"model_type":"bamba",{{Sizes}},"attn_layer_indices":[1],"mamba_n_heads":8,"mamba_d_head":16,"mamba_n_groups":2,"mamba_d_state":8,"mamba_d_conv":4,"mamba_expand":2,"mamba_conv_bias":true,"mamba_proj_bias":false,"time_step_limit":[0.0,{"__float__":"Infinity"}]}""",
+            Ends.Replace("model.norm", "model.final_layernorm") + Head + """
+
+            model.layers.{0-1}.{input_layernorm,pre_ff_layernorm}.weight 64
+            model.layers.{0-1}.feed_forward.{gate_proj,up_proj}.weight 96 64
+            model.layers.{0-1}.feed_forward.down_proj.weight 64 96
+            model.layers.1.self_attn.{q_proj,o_proj}.weight 64 64
+            model.layers.1.self_attn.{k_proj,v_proj}.weight 32 64
+            """ + Mamba("model.layers.0.mamba")),
+        ["granitemoehybrid"] = ($$"""{"model_type":"granitemoehybrid",{{Sizes}},"layer_types":["mamba","attention"],"num_local_experts":4,"num_experts_per_tok":2,"shared_intermediate_size":32,"mamba_n_heads":8,"mamba_d_head":16,"mamba_n_groups":2,"mamba_d_state":8,"embedding_multiplier":12,"logits_scaling":6,"residual_multiplier":0.22,"attention_multiplier":0.0156,"tie_word_embeddings":true,"position_embedding_type":"nope"}""",
+            Ends + Norms + Mamba("model.layers.0.mamba") + """
+
+            model.layers.1.self_attn.{q_proj,o_proj}.weight 64 64
+            model.layers.1.self_attn.{k_proj,v_proj}.weight 32 64
+            model.layers.{0-1}.block_sparse_moe.router.layer.weight 4 64
+            model.layers.{0-1}.block_sparse_moe.input_linear.weight 4 192 64
+            model.layers.{0-1}.block_sparse_moe.output_linear.weight 4 64 96
+            model.layers.{0-1}.shared_mlp.input_linear.weight 64 64
+            model.layers.{0-1}.shared_mlp.output_linear.weight 64 32
+            """),
+        ["nemotron_h"] = ($$"""{"model_type":"nemotron_h",{{Sizes}},"num_hidden_layers":3,"hybrid_override_pattern":"M-*","head_dim":16,"mamba_num_heads":8,"mamba_head_dim":16,"n_groups":2,"ssm_state_size":8,"conv_kernel":4,"use_bias":false,"use_conv_bias":true,"layer_norm_epsilon":1e-5,"mlp_hidden_act":"relu2","time_step_limit":[0.0,100.0]}""".Replace("\"num_hidden_layers\":2,", ""),
+            Head + Mamba("backbone.layers.0.mixer") + """
+
+            backbone.embeddings.weight 50 64
+            backbone.norm_f.weight 64
+            backbone.layers.{0-2}.norm.weight 64
+            backbone.layers.1.mixer.up_proj.weight 96 64
+            backbone.layers.1.mixer.down_proj.weight 64 96
+            backbone.layers.2.mixer.{q_proj,o_proj}.weight 64 64
+            backbone.layers.2.mixer.{k_proj,v_proj}.weight 32 64
             """),
     };
 }

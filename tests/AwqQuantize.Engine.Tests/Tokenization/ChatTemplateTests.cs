@@ -44,7 +44,10 @@ public sealed class ChatTemplateTests
         Assert.Contains(expected, text => text is not null);
         for (int i = 0; i < expected.Length; i++)
         {
-            if (expected[i] is { } text)
+            // npm's selectattr("tool_calls", "undefined") finds nothing where the attribute is missing, so the template's
+            // own check of the roles never runs there; in Python, and here, it does.
+            bool accepted = family != "mistral_nemo" || Alternates(conversations[i].Messages);
+            if (expected[i] is { } text && accepted)
             {
                 Assert.Equal(text, template.Apply(conversations[i].Messages, conversations[i].Prompt));
             }
@@ -115,6 +118,9 @@ public sealed class ChatTemplateTests
         folder.Write("chat_template.jinja", "{{ messages[0].role }}{{ tools is none }}\n");
         Assert.Equal("userTrue", ChatTemplate.Load(folder.Path)!.Apply(messages, addGenerationPrompt: true));
     }
+
+    private static bool Alternates(JsonArray messages) => messages.Select(message => message!["role"]!.GetValue<string>())
+        .Where(role => role != "system").Select((role, index) => (role == "user") == (index % 2 == 0)).All(right => right);
 
     private static ChatTemplate Make(string template) => new(template, []);
 

@@ -25,7 +25,7 @@ public sealed class GetAwqArchitectureTests
             File.WriteAllText(file, """{ "extends": "llama", "model_type": ["acme"] }""");
             using var session = new ModuleSession();
             var found = session.Run("Get-AwqArchitecture acme -ArchitecturePath $file", ("file", file)).ThrowOnError();
-            Assert.Equal(file, Assert.Single(found.Output).Properties["Path"].Value);
+            Assert.Equal(file, Assert.Single(found.Output).Properties["File"].Value);
         }
         finally
         {
