@@ -14,7 +14,7 @@ public sealed class QuantizedSample : IDisposable
         {
             ModelPath = Source, ModuleRoot = SharedData.Repository("module"), OutputPath = Path, CalibrationData = [Text], SampleCount = 4,
             SequenceLength = 128, ForceCpu = true,
-        }, new Silence(), default);
+        }, new SilentObserver(), default);
     }
 
     public const string Story =
@@ -34,19 +34,4 @@ public sealed class QuantizedSample : IDisposable
     public string Text { get; }
 
     public void Dispose() => folder.Dispose();
-
-    private sealed class Silence : IRunObserver
-    {
-        public void Progress(RunProgress progress)
-        {
-        }
-
-        public void Warning(string id, string message)
-        {
-        }
-
-        public void Decision(string message)
-        {
-        }
-    }
 }
