@@ -15,6 +15,7 @@ internal static partial class Program
     private static readonly Dictionary<string, Func<string[], int>> Commands = new()
     {
         ["engine"] = EngineBenchmark.Run,
+        ["memory"] = MemoryBenchmark.Run,
         ["machine"] = MachineBenchmark.Run,
         ["quality"] = QualityBenchmark.Run,
         ["tokenizer"] = TokenizerBenchmark.Run,

@@ -96,6 +96,8 @@ public sealed class QuantizationRun : IDisposable
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));
+        if (graph.UnreadConfigKeys.Count > 0)
+            observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
         var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", graph.LayerCount, first);
         if (!File.Exists(run.OuterPart))
         {
