@@ -15,9 +15,12 @@ internal sealed class MeasurementCheck : OutputCheck
             return [NotRun("No text was given to measure on.")];
         if (folder.Model is not { } model)
             return [NotRun("The architecture is not clear.")];
+        // Some families (Gemma) know no text that does not begin with this token; their tokenizers put it there.
+        var tokenizer = GreedyDecoder.TokenizerOf(folder.Path, folder.Source?.Folder.Path);
+        var addsBos = tokenizer.BosId is { } bos && tokenizer.Encode("a", addSpecialTokens: true)[0] == bos;
         var measurement = ModelMeasurement.Run(model, folder.Source, new MeasurementOptions
         {
-            Texts = options.Texts, Context = options.Context, MaximumTokens = options.MaximumTokens, Device = options.Device,
+            Texts = options.Texts, Context = options.Context, MaximumTokens = options.MaximumTokens, AddBos = addsBos, Device = options.Device,
         }, folder.Progress, folder.Cancel);
         folder.Measurement = measurement;
         return Judge(measurement.Overall, model.Graph.VocabularySize, options);
