@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using TorchSharp;
@@ -11,18 +13,22 @@ namespace AwqQuantize.Benchmarks;
 /// <summary>Resident memory after each layer of a generated model, against what a single layer needs: it must be flat from the second layer on.</summary>
 internal static class MemoryBenchmark
 {
-    /// <summary>memory [LAYERS] [HIDDEN] [INTERMEDIATE]</summary>
+    /// <summary>memory [LAYERS] [HIDDEN] [INTERMEDIATE], or memory MODEL</summary>
     public static int Run(string[] args)
     {
         int Argument(int i, int or) => args.Length > i ? int.Parse(args[i]) : or;
-        var (layers, hiddenSize, intermediate) = (Argument(0, 48), Argument(1, 1024), Argument(2, 2816));
+        using var folder = args.Length > 0 && Directory.Exists(args[0]) ? ModelFolder.Open(args[0]) : null;
+        var random = folder is null ? new RandomModel(Argument(1, 1024), Argument(2, 2816), Argument(1, 1024) / 64, Argument(1, 1024) / 64, Argument(0, 48), 512) : null;
+        var graph = random?.Graph ?? ArchitectureCatalog.Load(Path.Combine(Repository.Root, "module", "Architectures"))
+            .Resolve(folder!.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+        var (layers, hiddenSize) = (graph.LayerCount, graph.HiddenSize);
         const int Rows = 8, Length = 256;
-        var source = new RandomModel(hiddenSize, intermediate, hiddenSize / 64, hiddenSize / 64, layers, 512);
-        using var model = DecoderModel.Open(source.Graph, source, CPU);
+        using var model = DecoderModel.Open(graph, random ?? (ITensorSource)new FolderTensorSource(folder!), CPU);
         using var hidden = new HiddenStates(Rows, Length, hiddenSize);
         using (var ids = randint(512, [Rows, Length]))
         using (var embedded = model.Embed(ids))
             hidden.Store(0, embedded);
+        model.ReleaseEmbedding();
         var settings = new AwqSettings { GroupSize = 64 };
         var batch = new MicroBatch(8, "hidden.spill", (_, text) => Console.Error.WriteLine(text));
         var resident = new List<double>();
@@ -37,8 +43,8 @@ internal static class MemoryBenchmark
             if (i is 0 or 1 || (i + 1) % 8 == 0)
                 Console.WriteLine($"after layer {i + 1,2}: resident {resident[^1]:F0} MB, peak {process.PeakWorkingSet64 / 1e6:F0} MB");
         }
-        var weights = 4.0 * (4L * hiddenSize * hiddenSize + 3L * hiddenSize * intermediate) / 1e6;
-        var grams = 4.0 * (3L * hiddenSize * hiddenSize + (long)intermediate * intermediate) / 1e6;
+        var weights = graph.Layers[0].Linears.Sum(l => 4.0 * l.In * l.Out) / 1e6;
+        var grams = graph.Layers[0].Linears.GroupBy(l => l.Site).Sum(s => 4.0 * s.First().In * s.First().In) / 1e6;
         var bound = 2 * weights + grams + 4.0 * Rows * Length * hiddenSize / 1e6 + 1000;
         using var end = Process.GetCurrentProcess();
         Console.WriteLine($"growth_per_layer_mb={(resident[^1] - resident[1]) / (layers - 2):F2}");
