@@ -36,6 +36,12 @@ public sealed partial class DirectionTests
                 Assert.True(known == room || MayKnow[room].Contains(known), $"{Path.GetFileName(file)} of {room} knows {known}");
     }
 
+    /// <summary>The arrows are seen at all: without this, a pattern that matches nothing would let everything through.</summary>
+    [Theory]
+    [InlineData("using AwqQuantize.Engine.Runs;", "Runs")]
+    [InlineData("        Compute.NativeHeap.Trim();", "Compute")]
+    public void AMentionOfARoomIsSeen(string line, string room) => Assert.Equal(room, Assert.Single(Mention().Matches(line)).Groups[1].Value);
+
     [Fact]
     public void CmdletsAndConsoleKnowNeitherTorchNorEachOther()
     {
