@@ -52,7 +52,7 @@ internal static class EngineBenchmark
         var atOnce = Math.Max(1, 2048 / length);
         var batch = new MicroBatch(atOnce, "hidden.spill", (_, text) => Console.Error.WriteLine(text));
         var settings = new AwqSettings { GroupSize = groupSize };
-        var (forward, total) = (0.0, 0.0);
+        var (forward, total, forwardCpu, totalCpu) = (0.0, 0.0, 0.0, 0.0);
         var stages = new Dictionary<string, double>();
         var operations = 0.0;
         layers = Math.Min(layers, graph.LayerCount);
@@ -61,25 +61,36 @@ internal static class EngineBenchmark
             using var layer = model.LoadLayer(i);
             operations += layer.Graph.Linears.Sum(l => 2.0 * l.In * l.Out) * rows * length;
             var clock = Stopwatch.StartNew();
+            var cpu = Cpu();
             for (var from = 0; from < rows; from += atOnce)
             {
                 using var inner = NewDisposeScope();
                 layer.Forward(hidden.View(from, Math.Min(atOnce, rows - from)));
             }
             forward += clock.Elapsed.TotalSeconds;
+            forwardCpu += Cpu() - cpu;
+            cpu = Cpu();
             clock.Restart();
             var outcome = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, groupSize, []), batch, default).Run();
             total += clock.Elapsed.TotalSeconds;
+            totalCpu += Cpu() - cpu;
             foreach (var (stage, seconds) in outcome.Seconds)
                 stages[stage] = stages.GetValueOrDefault(stage) + seconds;
             NativeHeap.Trim();
         }
         Console.WriteLine($"{name}: {layers} layers, {rows} x {length} tokens, group {groupSize}");
         Console.WriteLine($"forward_equivalents={total / forward:F2}");
+        Console.WriteLine($"  by processor time, which other work on the machine disturbs less: {totalCpu / forwardCpu:F2} ({totalCpu:F0} s / {forwardCpu:F0} s)");
         Console.WriteLine($"  forward {forward:F1} s ({operations / forward / 1e9:F0} GFLOP/s in the linears, {operations / forward / 1e9 / peak:P0} of the matrix peak), quantising {total:F1} s");
         foreach (var (stage, seconds) in stages.OrderByDescending(s => s.Value))
             Console.WriteLine($"  {stage,-12} {seconds,8:F1} s  {seconds / forward:F2} forwards");
         Console.WriteLine($"  peak memory {Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0} MB");
+    }
+
+    private static double Cpu()
+    {
+        using var process = Process.GetCurrentProcess();
+        return process.TotalProcessorTime.TotalSeconds;
     }
 
     private static double Peak()

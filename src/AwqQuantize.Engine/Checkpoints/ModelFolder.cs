@@ -99,6 +99,13 @@ public sealed unsafe class ModelFolder : IDisposable
         file.Release(entry);
     }
 
+    /// <summary>Tells the system that a tensor will be read soon, so that the disk works while the processor does.</summary>
+    public void Prefetch(string name)
+    {
+        var (file, entry) = Locate(name);
+        file.Prefetch(entry);
+    }
+
     /// <summary>The same for a piece of a tensor, from byte <paramref name="offset"/> on.</summary>
     public void Release(string name, long offset, long length)
     {

@@ -6,7 +6,13 @@ namespace AwqQuantize.Engine.Compute;
 public static class OutOfMemory
 {
     private static readonly string[] Signs =
-        ["can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED", "Cannot allocate memory", "std::bad_alloc"];
+    [
+        "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory", "failed to allocate", "unable to allocate",
+        "CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+        "std::bad_alloc", "bad allocation", // the C++ runtimes
+        "dnnl_out_of_memory", "could not create a memory", "could not initiate a memory", // oneDNN
+        "mkl_malloc", "MKL_ALLOC", // MKL
+    ];
 
     public static bool Is(Exception e) => e is OutOfMemoryException
         || e is ExternalException && FirstLine(e) is var line && Signs.Any(s => line.Contains(s, StringComparison.OrdinalIgnoreCase));

@@ -190,6 +190,30 @@ public static unsafe class AwqPacking
             destination[i] = ((int)(words[i] >> shift & MaxCode) - zero) * scale;
     }
 
+    /// <summary>Packs some octets of output channels into their place among all.</summary>
+    /// <param name="codes">[8 · count, rows], each 0…15.</param>
+    /// <param name="rows">Input channels, or groups of them.</param>
+    /// <param name="packed">int32 [rows, octets].</param>
+    /// <param name="octets">Words per row.</param>
+    /// <param name="firstOctet">Where the octets go.</param>
+    /// <param name="count">How many; at most 16.</param>
+    internal static void PackTile(byte* codes, int rows, int* packed, int octets, int firstOctet, int count)
+    {
+        var tile = stackalloc uint[TileOctets * TileInputs];
+        for (var k = 0; k < rows; k += TileInputs)
+        {
+            var length = Math.Min(TileInputs, rows - k);
+            for (var c = 0; c < count; c++)
+                _ = Combine(codes + (long)Octet * c * rows + k, rows, tile + c * TileInputs, length);
+            for (var i = 0; i < length; i++)
+            {
+                var row = packed + (long)(k + i) * octets + firstOctet;
+                for (var c = 0; c < count; c++)
+                    row[c] = (int)tile[c * TileInputs + i];
+            }
+        }
+    }
+
     /// <summary>Packs [outputs, rows] into [rows, outputs/8].</summary>
     private static void PackCodes(byte* codes, int* packed, int outputs, int rows, string argument)
     {

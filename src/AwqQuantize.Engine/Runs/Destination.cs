@@ -23,6 +23,10 @@ public static class Destination
             throw new AwqException("DestinationIsSource", AwqErrorKind.InvalidArgument, $"The destination '{destination}' is, or holds, the source.", "Choose another folder with -OutputPath.");
         if (File.Exists(destination))
             throw new AwqException("DestinationExists", AwqErrorKind.AlreadyExists, $"The destination '{destination}' is a file.", "Choose another folder with -OutputPath.");
+        RunFolder.Sweep(destination);
+        // A run that was killed just after its checkpoint stood is taken up to be ended.
+        if (RunFolder.IsPlacedAt(destination))
+            return;
         if (!options.Force && Directory.Exists(destination) && Directory.EnumerateFileSystemEntries(destination).Any())
             throw new AwqException("DestinationExists", AwqErrorKind.AlreadyExists, $"The destination '{destination}' exists already.", "Replace it with -Force, or choose another with -OutputPath.");
     }
@@ -30,10 +34,10 @@ public static class Destination
     /// <summary>Gives a finished folder the destination's name; what stood there goes only after the new one stands.</summary>
     public static void Place(string finished, string destination)
     {
-        string? old = null;
-        if (Directory.Exists(destination))
+        var old = destination + ".replaced";
+        var replaces = Directory.Exists(destination);
+        if (replaces)
         {
-            old = destination + ".replaced";
             if (Directory.Exists(old))
                 Directory.Delete(old, recursive: true);
             Directory.Move(destination, old);
@@ -42,12 +46,13 @@ public static class Destination
         {
             Directory.Move(finished, destination);
         }
-        catch when (old is not null)
+        catch when (replaces)
         {
             Directory.Move(old, destination);
             throw;
         }
-        if (old is not null)
+        // It may also be left from a run that was killed in between.
+        if (Directory.Exists(old))
             Directory.Delete(old, recursive: true);
     }
 }

@@ -14,6 +14,9 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
 {
     private const double Patience = 0.4;
 
+    /// <summary>An ordinary machine, for work that is so little that measuring would cost more than it tells.</summary>
+    public static MachineSpeed Assumed { get; } = new(5e10, 1e7);
+
     private static readonly Dictionary<(string, long, long), MachineSpeed> Measured = [];
 
     /// <summary>Measures for about a second; the answer for a device and widths is remembered.</summary>

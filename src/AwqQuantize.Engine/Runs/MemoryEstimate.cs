@@ -12,6 +12,9 @@ public sealed class MemoryEstimate
     /// <summary>A fresh process with libtorch loaded and its code compiled, without any model.</summary>
     public const long FreshProcess = 230L << 20;
 
+    /// <summary>The same where libtorch is not needed.</summary>
+    public const long FreshWithoutTorch = 110L << 20;
+
     /// <summary>What a process that has just loaded libtorch still grows by until all code has run once.</summary>
     public const long Warming = 24L << 20;
 
@@ -45,7 +48,7 @@ public sealed class MemoryEstimate
             var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
             var weights = layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b));
             var codes = quantized.Sum(l => (long)l.In * l.Out * (options.GroupSize + 5) / options.GroupSize);
-            most = Math.Max(most, weights + codes + (rows == 0 ? Writing(quantized) : Sites(layer, quantized, rowsAtOnce, keptInputs)));
+            most = Math.Max(most, rows == 0 ? Plain(quantized) : weights + codes + Sites(layer, quantized, rowsAtOnce, keptInputs));
         }
         return most + Slack;
     }
@@ -53,7 +56,8 @@ public sealed class MemoryEstimate
     /// <summary>Layers of one shape need the same.</summary>
     private IEnumerable<LayerGraph> Distinct() => graph.Layers.DistinctBy(l => (l.Linears.Count, l.Linears.Sum(x => (long)x.In * x.Out), l.Parameters.Count));
 
-    private static long Writing(List<LinearSpec> quantized) => quantized.Select(l => (long)l.In * l.Out / 2).DefaultIfEmpty().Max();
+    /// <summary>Two linears, one computed and one written: their words, and the source's pages; some rows on each core.</summary>
+    private static long Plain(List<LinearSpec> quantized) => quantized.Select(l => 5L * l.In * l.Out + Environment.ProcessorCount * 128 * 5L * l.In).DefaultIfEmpty().Max();
 
     private long Sites(LayerGraph layer, List<LinearSpec> quantized, int rowsAtOnce, long keptInputs)
     {

@@ -86,7 +86,7 @@ public sealed record QuantizationPlan
         var count = 0;
         var memory = new MemoryEstimate(graph, options, rows, length);
         var limit = options.MemoryLimit ?? ProcessMemory.Available;
-        var start = Math.Max(resident, MemoryEstimate.FreshProcess);
+        var start = Math.Max(resident, rows == 0 ? MemoryEstimate.FreshWithoutTorch : MemoryEstimate.FreshProcess);
         var batching = Batching.Choose(memory, rows, length, limit - start, options.Settings.KeptInputBytes, out var onDisk);
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         foreach (var layer in graph.Layers)
@@ -113,7 +113,7 @@ public sealed record QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
             QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = tensors,
-            BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = 2 * tensors + (onDisk ? 3 : 2) * memory.HiddenStates, HiddenStatesOnDisk = onDisk,
+            BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = rows == 0 ? tensors : 2 * tensors + (onDisk ? 3 : 2) * memory.HiddenStates, HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
             PeakMemory = start + hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
             Speed = speed,
@@ -127,7 +127,7 @@ public sealed record QuantizationPlan
     {
         const double SanityTokens = 512;
         var forward = rows == 0 ? 0 : layers.Sum(w => w.Forward) * Math.Min(1, SanityTokens / ((double)rows * length)) + 2 * SanityTokens * graph.HiddenSize * graph.VocabularySize;
-        return new WorkEstimate(0, forward, 0, (rows == 0 ? 1 : 2) * folder.ByteSize + 2.0 * size);
+        return new WorkEstimate(0, forward, 0, rows == 0 ? size : 2.0 * folder.ByteSize + 2.0 * size);
     }
 
     /// <summary>Refuses what cannot end well.</summary>

@@ -27,17 +27,18 @@ public sealed class QuantizationRun : IDisposable
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
 
+    private static readonly TimeSpan WorthMeasuring = TimeSpan.FromSeconds(10);
+
     private readonly QuantizationOptions options;
     private readonly IRunObserver observer;
     private readonly CancellationToken cancel;
     private readonly ModelFolder folder;
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
-    private readonly Device device;
+    private readonly Device? device; // null where nothing is computed with tensors: plain rounding needs no libtorch
     private readonly QuantizationPlan plan;
     private readonly List<string> warnings = [];
     private readonly Action<string>? probe;
-    private Batching batching;
     private long peak;
 
     private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe)
@@ -57,22 +58,29 @@ public sealed class QuantizationRun : IDisposable
             if (graph.MatchedByShape)
                 Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
             rows = options.NoCalibration ? null : ReadRows();
+            plan = MakePlan(MachineSpeed.Assumed);
+            if (rows is null)
+                return;
+            TorchRuntime.EnsureLoaded();
             device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
-            var speed = MachineSpeed.Measure(device, graph);
-            plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
+            if (plan.Duration > WorthMeasuring)
+                plan = MakePlan(MachineSpeed.Measure(device, graph));
         }
         catch
         {
             folder.Dispose();
             throw;
         }
-        batching = plan.Batching;
     }
+
+    private string DeviceName => device?.ToString() ?? "cpu";
+
+    private QuantizationPlan MakePlan(MachineSpeed speed) =>
+        QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
 
     /// <summary>What a run would do; nothing is computed or written.</summary>
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
     {
-        TorchRuntime.EnsureLoaded();
         using var run = new QuantizationRun(options, observer, cancel, null);
         run.plan.Check();
         return run.plan;
@@ -85,7 +93,6 @@ public sealed class QuantizationRun : IDisposable
     /// <param name="probe">Called at each stage; tests let things fail there.</param>
     public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null)
     {
-        TorchRuntime.EnsureLoaded();
         using var run = new QuantizationRun(options, observer, cancel, probe);
         return run.Execute();
     }
@@ -97,50 +104,65 @@ public sealed class QuantizationRun : IDisposable
         var clock = Stopwatch.StartNew();
         plan.Check();
         ProcessMemory.ResetPeak();
-        using var inference = no_grad();
-        using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
         using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume);
         var first = run.FinishedLayers;
-        observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
-            + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));
+        observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {DeviceName}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
+            + (run.IsResumed && rows is not null ? $" An earlier run is taken up at layer {first + 1}." : ""));
         if (graph.UnreadConfigKeys.Count > 0)
             observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
         observer.Decision(string.Create(CultureInfo.InvariantCulture,
             $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB), {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
-        batching = run.Remember(plan.Batching);
         var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
+        var outcomes = rows is null ? PlainOutcomes() : Calibrated(run, meter, first);
+        if (!run.IsPlaced)
+        {
+            probe?.Invoke("assembling");
+            Assemble(run, meter, outcomes);
+            probe?.Invoke("placing");
+            run.Placing();
+            Destination.Place(run.Assembly, plan.Path);
+            probe?.Invoke("placed");
+        }
+        run.Delete();
+        return Result(outcomes, clock.Elapsed);
+    }
+
+    /// <summary>What every layer's outcome is where nothing is looked at.</summary>
+    private List<LayerOutcome> PlainOutcomes() => [.. graph.Layers.Select(layer =>
+    {
+        var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
+        return new LayerOutcome
+        {
+            Layer = layer.Index, Groups = [], Linears = [.. layer.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => new LinearOutcome(l.Module, 0, 0))], Float = kept,
+            SequenceLength = 0, LargestActivation = 0, Warnings = [], Seconds = new Dictionary<string, double>(),
+        };
+    })];
+
+    /// <summary>Brings all layers to their part files.</summary>
+    private List<LayerOutcome> Calibrated(RunFolder run, ProgressMeter meter, int first)
+    {
+        using var inference = no_grad();
+        using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device!);
         if (!File.Exists(run.OuterPart))
         {
             meter.Stage("embedding and head", 0);
             LayerPart.WriteOuter(run.OuterPart, folder, graph);
         }
-        meter.Begin();
-        Layers(model, run, meter, first);
-        var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
-        meter.Stage("putting the checkpoint together", 1);
-        Assemble(run, outcomes);
-        Destination.Place(run.Assembly, plan.Path);
-        run.Delete();
-        return Result(outcomes, clock.Elapsed);
+        Layers(model, run, meter, first, run.Remember(plan.Batching));
+        return [.. Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome)];
     }
 
-    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
+    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first, Batching batching)
     {
         if (first == graph.LayerCount)
             return;
-        if (rows is null)
-        {
-            for (var i = first; i < graph.LayerCount; i++)
-                RoundPlainly(model, run, meter, i);
-            return;
-        }
         if (first == 0)
         {
             meter.Stage("float model on calibration text", 0);
-            FloatSanity.Check(FloatSanity.Measure(model, rows, cancel), graph, Warn);
+            FloatSanity.Check(FloatSanity.Measure(model, rows!, cancel), graph, Warn);
             model.ReleaseHead();
         }
-        using var hidden = Enter(model, run, first);
+        using var hidden = Enter(model, run, first, batching);
         meter.Begin();
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
@@ -149,6 +171,10 @@ public sealed class QuantizationRun : IDisposable
             cancel.ThrowIfCancellationRequested();
             using var layer = model.LoadLayer(i);
             CheckFinite(layer);
+            // The disk works on the next layer while the processor works on this one.
+            if (i + 1 < graph.LayerCount)
+                foreach (var name in graph.Layers[i + 1].TensorNames)
+                    folder.Prefetch(name);
             var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule), batch, cancel);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
@@ -160,7 +186,7 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>The hidden states that enter the first layer that is still to be done.</summary>
-    private HiddenStates Enter(DecoderModel model, RunFolder run, int first)
+    private HiddenStates Enter(DecoderModel model, RunFolder run, int first, Batching batching)
     {
         var length = first == 0 ? rows!.Length : run.ReadOutcome(first - 1).SequenceLength;
         var hidden = new HiddenStates(rows!.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
@@ -180,23 +206,6 @@ public sealed class QuantizationRun : IDisposable
         model.ReleaseEmbedding();
         NativeHeap.Trim();
         return hidden;
-    }
-
-    private void RoundPlainly(DecoderModel model, RunFolder run, ProgressMeter meter, int index)
-    {
-        cancel.ThrowIfCancellationRequested();
-        meter.Layer(index, "rounding", 0);
-        using var layer = model.LoadLayer(index);
-        CheckFinite(layer);
-        var kept = ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule);
-        var quantized = layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module))
-            .ToDictionary(l => l.Module, l => LinearRounding.Plain(layer.Weights[l.Module + ".weight"], options.GroupSize));
-        var outcome = new LayerOutcome
-        {
-            Layer = index, Groups = [], Linears = [.. quantized.Keys.Select(m => new LinearOutcome(m, 0, 0))], Float = kept, SequenceLength = 0,
-            LargestActivation = 0, Warnings = [], Seconds = new Dictionary<string, double>(),
-        };
-        run.Commit(index, outcome, _ => { }, path => LayerPart.Write(path, layer, quantized));
     }
 
     private void CheckFinite(DecoderLayer layer)
@@ -236,15 +245,19 @@ public sealed class QuantizationRun : IDisposable
         ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
         ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
         ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        ["Device"] = device.type.ToString(),
+        ["Device"] = device?.type.ToString() ?? "CPU",
     };
 
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes)
+    private void Assemble(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
         Directory.CreateDirectory(run.Assembly);
-        CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
+        if (rows is null)
+            CheckpointWriter.Write(run.Assembly, new PlainCheckpoint(folder, graph, options).Tensors(layer => meter.Layer(layer, "rounding", 1)), cancellation: cancel);
+        meter.Stage("putting the checkpoint together", 1);
+        if (rows is not null)
+            CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
         CarriedFiles.Copy(folder.Path, run.Assembly);
         var quantized = outcomes.SelectMany(o => o.Linears.Select(l => graph.Layers[o.Layer].Prefix + l.Module)).ToHashSet();
         var floating = plan.FloatModules.Keys.Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
@@ -257,7 +270,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = device?.type.ToString().ToLowerInvariant() ?? "cpu", Layers = outcomes,
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
@@ -267,7 +280,7 @@ public sealed class QuantizationRun : IDisposable
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
         FloatModules = plan.FloatModules, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
-        Device = device.ToString(), Layers = outcomes, Warnings = warnings,
+        Device = DeviceName, Layers = outcomes, Warnings = warnings,
     };
 
     /// <summary>Most memory since this was last asked.</summary>

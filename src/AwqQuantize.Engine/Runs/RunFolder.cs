@@ -12,7 +12,7 @@ public sealed class RunFolder : IDisposable
     /// <summary>What the folder's name adds to the destination's.</summary>
     public const string Suffix = ".awq-run";
 
-    private const string JournalFile = "run.json";
+    private const string JournalFile = "run.json", PlacingFile = "placing", AssemblyFolder = "assembly", FinishedSuffix = ".finished";
 
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
@@ -49,7 +49,7 @@ public sealed class RunFolder : IDisposable
     public string LayerPart(int layer) => System.IO.Path.Combine(Path, $"layer-{layer:D5}.safetensors");
 
     /// <summary>Where the destination is put together before it gets its name.</summary>
-    public string Assembly => System.IO.Path.Combine(Path, "assembly");
+    public string Assembly => System.IO.Path.Combine(Path, AssemblyFolder);
 
     private string Outcome(int layer) => System.IO.Path.Combine(Path, $"layer-{layer:D5}.json");
 
@@ -138,11 +138,30 @@ public sealed class RunFolder : IDisposable
     /// <summary>What became of a finished layer.</summary>
     public LayerOutcome ReadOutcome(int layer) => JsonSerializer.Deserialize<LayerOutcome>(File.ReadAllBytes(Outcome(layer)), Json)!;
 
-    /// <summary>Frees the lock and deletes the folder: the run is finished.</summary>
+    /// <summary>Whether the assembled checkpoint has the destination's name already, and only this folder is left to be deleted.</summary>
+    public bool IsPlaced => IsPlacedAt(Path[..^Suffix.Length]);
+
+    /// <summary>Whether a run to a destination was ended between giving it its name and leaving nothing behind.</summary>
+    public static bool IsPlacedAt(string destination) => File.Exists(System.IO.Path.Combine(destination + Suffix, PlacingFile))
+        && !Directory.Exists(System.IO.Path.Combine(destination + Suffix, AssemblyFolder)) && Directory.Exists(destination);
+
+    /// <summary>Deletes what an ended run did not come to delete.</summary>
+    public static void Sweep(string destination)
+    {
+        if (Directory.Exists(destination + Suffix + FinishedSuffix))
+            Directory.Delete(destination + Suffix + FinishedSuffix, recursive: true);
+    }
+
+    /// <summary>Says that the assembly is about to get the destination's name.</summary>
+    public void Placing() => WriteWhole(System.IO.Path.Combine(Path, PlacingFile), []);
+
+    /// <summary>Frees the lock and deletes the folder: the run is finished. It loses its name first, so that no half of it is taken for a run.</summary>
     public void Delete()
     {
         guard.Dispose();
-        Directory.Delete(Path, recursive: true);
+        Sweep(Path[..^Suffix.Length]);
+        Directory.Move(Path, Path + FinishedSuffix);
+        Directory.Delete(Path + FinishedSuffix, recursive: true);
     }
 
     public void Dispose() => guard.Dispose();

@@ -73,6 +73,27 @@ public sealed class QuantizationRunTests : IDisposable
         Assert.False(Directory.Exists(Path.Combine(temporary.Path, "b.awq-run")));
     }
 
+    [Theory]
+    [InlineData("assembling")]
+    [InlineData("placing")]
+    [InlineData("placed")]
+    public void ARunThatEndedWhileItsCheckpointWasPutInPlaceIsEndedByTheSameCommand(string stage)
+    {
+        var whole = QuantizationRun.Execute(Options("a"), new RecordingObserver(), default);
+        Assert.Throws<InvalidOperationException>(() => QuantizationRun.Execute(Options("b"), new RecordingObserver(), default, s =>
+        {
+            if (s == stage)
+                throw new InvalidOperationException(s);
+        }));
+        Assert.True(Directory.Exists(Path.Combine(temporary.Path, "b.awq-run")));
+        Assert.Equal(stage == "placed", Directory.Exists(Path.Combine(temporary.Path, "b")));
+        var ended = QuantizationRun.Execute(Options("b"), new RecordingObserver(), default);
+        Assert.Equal(Hash("a"), Hash("b"));
+        Assert.Equal(whole.QuantizedModules, ended.QuantizedModules);
+        Assert.Equal(["a", "b"], Directory.GetFileSystemEntries(temporary.Path).Select(Path.GetFileName).Order());
+        Assert.Equal("DestinationExists", Error(Options("b")).Id);
+    }
+
     [Fact]
     public void OtherOptionsDoNotTakeUpARun()
     {
