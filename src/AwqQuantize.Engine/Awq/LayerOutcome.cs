@@ -16,7 +16,11 @@ public sealed record ScaleGroupOutcome(
 /// <param name="Module">Name relative to the layer.</param>
 /// <param name="Loss">Mean squared error of its output on the calibration inputs, summed over output channels.</param>
 /// <param name="Tokens">Calibration tokens that reached it.</param>
-public sealed record LinearOutcome(string Module, double Loss, long Tokens);
+public sealed record LinearOutcome(string Module, double Loss, long Tokens)
+{
+    /// <summary>Part of the loss of rounding to nearest, on the same ranges, that compensation and descent have removed (on sampled rows); null without them.</summary>
+    public double? RoundingGain { get; init; }
+}
 
 /// <summary>What became of one layer.</summary>
 public sealed record LayerOutcome

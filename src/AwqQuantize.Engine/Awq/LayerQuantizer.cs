@@ -233,7 +233,7 @@ public sealed class LayerQuantizer(
     private void Keep(LinearSpec linear, QuantizedLinear result, double loss, long tokens)
     {
         quantized[linear.Module] = result;
-        linears.Add(new LinearOutcome(linear.Module, loss, tokens));
+        linears.Add(new LinearOutcome(linear.Module, loss, tokens) { RoundingGain = result.RoundingGain });
     }
 
     /// <summary>Moves the hidden states through the finished block.</summary>

@@ -7,6 +7,8 @@ namespace AwqQuantize.Engine.Awq;
 /// <summary>The way of one linear from float to codes: fit the ranges, round, descend.</summary>
 public static unsafe class LinearRounding
 {
+    private const int SampledRows = 64;
+
     /// <summary>Quantises a linear on its curvature.</summary>
     /// <param name="weights">[out, in] float32 in host memory, already folded; overwritten with the dequantised weights.</param>
     /// <param name="curvature">Of its inputs.</param>
@@ -23,6 +25,7 @@ public static unsafe class LinearRounding
             RangeFit.Fit(w, weight, linear);
         if (compensated)
         {
+            var nearest = SampledLoss(weights, linear, curvature, nearest: true);
             loss = CompensatedRounding.Round(weights, curvature, linear);
             var affordable = Math.Max(1, settings.SweepBudget * tokens / linear.Columns);
             for (var sweep = 0; sweep < Math.Min(settings.Sweeps, affordable); sweep++)
@@ -32,6 +35,7 @@ public static unsafe class LinearRounding
                 if (gain < 1e-3 * loss)
                     break;
             }
+            linear.RoundingGain = nearest > 0 ? 1 - SampledLoss(weights, linear, curvature, nearest: false) / nearest : null;
         }
         else
         {
@@ -62,6 +66,27 @@ public static unsafe class LinearRounding
         linear.Dequantize(TensorMemory.Floats(error));
         error.sub_(weights);
         return error.mm(curvature.H).mul_(error).sum(ScalarType.Float64).item<double>();
+    }
+
+    /// <summary>Loss of evenly spread rows, as they are rounded or as rounding to nearest would leave them.</summary>
+    private static double SampledLoss(Tensor weights, QuantizedLinear linear, Curvature curvature, bool nearest)
+    {
+        using var scope = NewDisposeScope();
+        var (n, count) = (linear.Columns, Math.Min(SampledRows, linear.Rows));
+        var errors = empty(count, n);
+        float* w = TensorMemory.Floats(weights), e = TensorMemory.Floats(errors);
+        for (var i = 0; i < count; i++)
+        {
+            var row = (2L * i + 1) * linear.Rows / (2 * count);
+            for (var column = 0; column < n; column++)
+            {
+                var at = row * linear.Groups + column / linear.GroupSize;
+                float scale = linear.Scales[at], zero = linear.Zeros[at], value = w[row * n + column];
+                var code = nearest ? GroupRange.Code(value, 1 / scale, zero) : linear.Codes[row * n + column];
+                e[(long)i * n + column] = (code - zero) * scale - value;
+            }
+        }
+        return errors.mm(curvature.H).mul_(errors).sum(ScalarType.Float64).item<double>();
     }
 
     private static float[] Diagonal(Tensor h)

@@ -36,6 +36,9 @@ public sealed class QuantizedLinear
     /// <summary>[Rows, Groups], each 0 to 15.</summary>
     public byte[] Zeros { get; }
 
+    /// <summary>See <see cref="LinearOutcome.RoundingGain"/>.</summary>
+    public double? RoundingGain { get; set; }
+
     /// <summary>Writes the dequantised weights, [Rows, Columns].</summary>
     public unsafe void Dequantize(float* destination) => Dequantize(0, Rows, destination);
 

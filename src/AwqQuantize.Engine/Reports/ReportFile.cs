@@ -26,8 +26,12 @@ public static class ReportFile
         {
             Duration = null, PeakMemory = null, Warnings = [], Layers = [.. report.Layers.Select(l => l with { Seconds = new Dictionary<string, double>(), PeakMemory = null })],
         };
-        AtomicFile.WriteText(Path.Combine(folder, Name), JsonSerializer.Serialize(stable, Json) + "\n");
+        WriteWhole(folder, stable);
     }
+
+    /// <summary>Writes it with times and memory, as it lies in the folder of a run that is not finished.</summary>
+    public static void WriteWhole(string folder, QuantizationReport report) =>
+        AtomicFile.WriteText(Path.Combine(folder, Name), JsonSerializer.Serialize(report, Json) + "\n");
 
     /// <summary>Reads it.</summary>
     /// <exception cref="AwqException"><c>ReportMissing</c>, <c>ReportInvalid</c>.</exception>

@@ -165,6 +165,7 @@ public sealed class QuantizationRun : IDisposable
         using var hidden = Enter(model, run, first, batching);
         meter.Begin();
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
+        var finished = Enumerable.Range(0, first).Select(run.ReadOutcome).ToList();
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
@@ -180,6 +181,8 @@ public sealed class QuantizationRun : IDisposable
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
             run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
+            finished.Add(run.ReadOutcome(i));
+            ReportFile.WriteWhole(run.Path, Report(finished));
             layer.Dispose();
             NativeHeap.Return();
         }

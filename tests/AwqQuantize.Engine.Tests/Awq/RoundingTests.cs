@@ -213,6 +213,24 @@ public sealed unsafe class RoundingTests
         Assert.True(fitted < grid * 1.12, $"{fitted} against the grid's {grid}");
     }
 
+    [Fact]
+    public void RoundingGainIsTheShareOfTheNearestLossThatIsGone()
+    {
+        const int N = 128, Rows = 40; // fewer rows than are sampled: all count
+        var weights = Normal(Rows, N, 21);
+        using var curvature = Curvature.From(ToTensor(Gram(Activations(300, N, 22))));
+        var plain = Fitted(weights, 64, curvature);
+        using (var tensor = ToTensor(weights))
+            NearestRounding.Round(TensorMemory.Floats(tensor), plain);
+        var h = ToArray(curvature.H);
+        var nearest = QuadraticLoss(Subtract(weights, Dequantized(plain)), h);
+        using var rounded = ToTensor(weights);
+        var linear = LinearRounding.Round(rounded, curvature, 4096, new AwqSettings { GroupSize = 64 }, out _);
+        var ours = QuadraticLoss(Subtract(weights, Dequantized(linear)), h);
+        Assert.True(ours < nearest);
+        Assert.Equal(1 - ours / nearest, linear.RoundingGain!.Value, 1e-3);
+    }
+
     [Theory]
     [InlineData(new[] { 1f, 2f, 3f, 4f })]
     [InlineData(new[] { -1f, -2f, -3f, -0.5f })]

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Reports;
 using AwqQuantize.Engine.Runs;
 
 namespace AwqQuantize.Engine.Tests.Runs;
@@ -206,6 +207,21 @@ public sealed class QuantizationRunTests : IDisposable
                 var scale = (float)scales[i / 64 * 128 + o];
                 Assert.InRange(Math.Abs(weights[o * 384 + i] - (code - zero) * scale), 0, 1.01f * scale);
             }
+    }
+
+    [Fact]
+    public void AnUnfinishedRunHoldsTheReportOfItsFinishedLayers()
+    {
+        Stop(Options("out"));
+        var report = ReportFile.Read(Path.Combine(temporary.Path, "out.awq-run"));
+        Assert.NotEmpty(report.Layers);
+        Assert.All(report.Layers, l =>
+        {
+            Assert.True(l.PeakMemory > 50L << 20);
+            Assert.Contains("search", l.Seconds.Keys);
+            Assert.Equal(128, l.SequenceLength);
+            Assert.All(l.Linears, x => Assert.InRange(x.RoundingGain!.Value, 0, 1));
+        });
     }
 
     [Fact]
