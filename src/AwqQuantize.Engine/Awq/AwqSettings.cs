@@ -29,10 +29,6 @@ public sealed record AwqSettings
     /// <summary>Whether these sweeps also refit the group scales.</summary>
     public bool RefitScales { get; init; } = true;
 
-    public bool RefineDirections { get; init; }
-
-    public bool RefineChannels { get; init; }
-
     /// <summary>Output rows on which candidates of a scale group are judged.</summary>
     public int SearchRows { get; init; } = 384;
 
