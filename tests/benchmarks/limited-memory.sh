@@ -7,7 +7,7 @@ model=$1 output=$2 bytes=${3:-1200000000}
 shift 2
 [ $# -gt 0 ] && shift
 root=$(cd "$(dirname "$0")/../.." && pwd)
-console=$root/artifacts/bin/AwqQuantize.Console/release/AwqQuantize.Console.dll
+console=${AWQ_CONSOLE:-$root/artifacts/bin/AwqQuantize.Console/release}/AwqQuantize.Console.dll
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     exec systemd-run --scope --quiet -p MemoryMax="$bytes" -p MemorySwapMax=0 \
         dotnet "$console" Invoke-AwqQuantization -Path "$model" -OutputPath "$output" "$@"
