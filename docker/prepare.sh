@@ -10,6 +10,10 @@ backend=$1
 destination=$2
 pwsh=${3:-tool}
 root=$(cd "$(dirname "$0")/.." && pwd)
+case $destination in
+    /*) ;;
+    *) destination=$PWD/$destination ;;
+esac
 
 if [ -d "$root/artifacts/image/modules" ] && [ "$destination" != "$root/artifacts/image" ]; then
     if [ "$(cat "$root/artifacts/image/backend")" != "$backend" ]; then
@@ -60,6 +64,10 @@ case $pwsh in
     tool) from_tool ;;
     *)
         [ -e "$pwsh" ] || pwsh=$root/$pwsh
+        if [ ! -e "$pwsh" ]; then
+            echo "There is no '$3', neither here nor in the repository." >&2
+            exit 1
+        fi
         mkdir "$destination/pwsh"
         if [ -d "$pwsh" ]; then cp -a "$pwsh/." "$destination/pwsh"; else tar -xzf "$pwsh" -C "$destination/pwsh"; fi
         if [ ! -e "$destination/pwsh/pwsh.dll" ]; then
