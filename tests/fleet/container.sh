@@ -30,7 +30,7 @@ for model in whole stopped plain; do
     find "$root/samples/stories-llama" -maxdepth 1 -type f -exec cp {} "$models/$model" \;
 done
 [ "$(id -u)" != 0 ] || chown -R "$owner:$owner" "$models"
-options="-GroupSize 32 -SampleCount 32 -SequenceLength 256"
+options="-GroupSize 32 -SampleCount 64 -SequenceLength 512"
 
 [ "$(run "$owner" --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
 # shellcheck disable=SC2086 # options are words

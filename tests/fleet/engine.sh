@@ -123,12 +123,10 @@ stop() {
         return
     fi
     # buildah has no stop: the process in the container is signalled. Nothing of it runs as root.
-    for process in /proc/[0-9]*; do
-        if (tr '\0' ' ' < "$process/cmdline" | grep -q '^dotnet .*Invoke-AwqQuantization.*/models/stopped') 2> /dev/null; then
-            [ "$(stat -c %u "$process")" = "$owner" ] || { echo "The run is not $owner's." >&2; exit 1; }
-            kill -TERM "${process#/proc/}"
-            break
-        fi
+    for process in $(grep -sl --text '^dotnet.*Invoke-AwqQuantization.*/models/stopped' /proc/[0-9]*/cmdline); do
+        process=${process%/cmdline}
+        [ "$(stat -c %u "$process")" = "$owner" ] || { echo "The run is not $owner's." >&2; exit 1; }
+        kill -TERM "${process#/proc/}"
     done
     # It says 1 of a process that a signal ended.
     wait "$started" || status=143
