@@ -70,6 +70,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     public SwitchParameter NoCalibration { get; set; }
 
     [Parameter]
+    public SwitchParameter CalibrateAllExperts { get; set; }
+
+    [Parameter]
     public SwitchParameter Strict { get; set; }
 
     [Parameter]
@@ -92,9 +95,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
             Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateAllExperts))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateAllExperts mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         calibrationFiles = ResolveAll(CalibrationData);
@@ -153,6 +156,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         Force = Force,
         Rounding = Rounding,
         NoCalibration = NoCalibration,
+        CalibrateAllExperts = CalibrateAllExperts,
         Strict = Strict,
         Seed = Seed,
         ArchitecturePath = architectureFiles,
