@@ -98,7 +98,7 @@ public sealed class MemoryEstimate
         if (experts.Count == 0)
             return 0;
         var widest = experts.Max(l => (long)Math.Max(l.In, l.Out));
-        var seen = options.CalibrateAllExperts ? (long)rowsAtOnce * length : (long)rows * length / Math.Max(1, experts.Select(l => l.Expert).Distinct().Count());
+        var seen = options.CalibrateEveryExpert ? (long)rowsAtOnce * length : (long)rows * length / Math.Max(1, experts.Select(l => l.Expert).Distinct().Count());
         return 3 * 4 * widest * widest + 3 * 4 * seen * widest + Bands([experts.MaxBy(l => (long)l.In * l.Out)!]);
     }
 }

@@ -53,7 +53,7 @@ public sealed record QuantizationOptions
     public bool NoCalibration { get; init; }
 
     /// <summary>Fits every routed expert to all calibration tokens, not only to those that the router sends it.</summary>
-    public bool CalibrateAllExperts { get; init; }
+    public bool CalibrateEveryExpert { get; init; }
 
     /// <summary>Makes an error of what is otherwise a warning that the result may be worse.</summary>
     public bool Strict { get; init; }
@@ -67,6 +67,6 @@ public sealed record QuantizationOptions
     /// <summary>What these options mean for a layer.</summary>
     public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with
     {
-        GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateAllExperts,
+        GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateEveryExpert,
     };
 }

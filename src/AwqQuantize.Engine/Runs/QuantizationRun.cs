@@ -250,7 +250,7 @@ public sealed class QuantizationRun : IDisposable
         ["Rounding"] = options.Rounding.ToString(),
         ["MaxQuality"] = options.MaxQuality.ToString(),
         ["NoCalibration"] = options.NoCalibration.ToString(),
-        ["CalibrateAllExperts"] = options.CalibrateAllExperts.ToString(),
+        ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
         ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
         ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
         ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),

@@ -70,7 +70,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     public SwitchParameter NoCalibration { get; set; }
 
     [Parameter]
-    public SwitchParameter CalibrateAllExperts { get; set; }
+    public SwitchParameter CalibrateEveryExpert { get; set; }
 
     [Parameter]
     public SwitchParameter Strict { get; set; }
@@ -95,9 +95,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
             Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateAllExperts))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateAllExperts mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateEveryExpert mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         calibrationFiles = ResolveAll(CalibrationData);
@@ -156,7 +156,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         Force = Force,
         Rounding = Rounding,
         NoCalibration = NoCalibration,
-        CalibrateAllExperts = CalibrateAllExperts,
+        CalibrateEveryExpert = CalibrateEveryExpert,
         Strict = Strict,
         Seed = Seed,
         ArchitecturePath = architectureFiles,

@@ -127,7 +127,7 @@ public sealed unsafe class UnusualModelTests : IDisposable
         var options = Options(Tiny("qwen3_moe"), "routed") with { SampleCount = 1, SequenceLength = 16 };
         var (routed, all) = (new RecordingObserver(), new RecordingObserver());
         var few = QuantizationRun.Execute(options, routed, default);
-        var full = QuantizationRun.Execute(options with { OutputPath = temporary.File("all"), CalibrateAllExperts = true }, all, default);
+        var full = QuantizationRun.Execute(options with { OutputPath = temporary.File("all"), CalibrateEveryExpert = true }, all, default);
         static List<long> Tokens(AwqQuantizationResult result) => [.. result.Layers.SelectMany(l => l.Linears).Where(l => l.Module.Contains(".experts.")).Select(l => l.Tokens).Distinct()];
         Assert.Contains(routed.Warnings, w => w.Message.Contains("rounded plainly"));
         Assert.Contains(Tokens(few), t => t < 16);
