@@ -35,6 +35,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelFolder folder;
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
+    private bool plain; // rounded without calibration
     private readonly Device? device; // null where nothing is computed with tensors: plain rounding needs no libtorch
     private QuantizationPlan plan;
     private IReadOnlyList<ModuleSensitivity> sensitivity = [];
@@ -53,15 +54,22 @@ public sealed class QuantizationRun : IDisposable
             if (folder.IsQuantized)
                 throw new AwqException("ModelAlreadyQuantized", AwqErrorKind.NotSupported, $"'{folder.Path}' is quantised already ({folder.Config.QuantizationMethod}).", "Use the float model it was made from.");
             graph = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath])
-                .Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+                .Resolve(folder.Config.Root, Mxfp4.Shapes(folder));
             if (graph.MatchedByShape && options.Strict)
                 throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported, $"The model type '{folder.Config.ModelType}' is not known; its tensors look like {graph.Family}.",
                     "Leave -Strict out to try that, or give a description with -ArchitecturePath.");
             if (graph.MatchedByShape)
                 Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
-            rows = options.NoCalibration ? null : ReadRows();
+            if (graph.LinearsOnly && options.Strict)
+                throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
+                    $"The model type '{folder.Config.ModelType}' is not known, and no known architecture fits its tensors.",
+                    "Give a description with -ArchitecturePath, or leave -Strict out to round its linears without calibration.");
+            if (graph.LinearsOnly)
+                Warn("ArchitectureUnknown", $"The model type '{folder.Config.ModelType}' is not known, and no known architecture fits its tensors: what looks like a linear is ROUNDED PLAINLY, without calibration, which is worse than AWQ. Check the result, or describe the architecture with -ArchitecturePath.");
+            rows = options.NoCalibration || graph.LinearsOnly ? null : ReadRows();
+            plain = rows is null;
             plan = MakePlan(MachineSpeed.Assumed);
-            if (rows is null)
+            if (plain)
                 return;
             TorchRuntime.EnsureLoaded();
             device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
@@ -106,7 +114,7 @@ public sealed class QuantizationRun : IDisposable
         var clock = Stopwatch.StartNew();
         plan.Check();
         ProcessMemory.ResetPeak();
-        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume);
+        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume, cancel);
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {DeviceName}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed && rows is not null ? $" An earlier run is taken up at layer {first + 1}." : ""));
@@ -115,7 +123,8 @@ public sealed class QuantizationRun : IDisposable
         observer.Decision(string.Create(CultureInfo.InvariantCulture,
             $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB), {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
         var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
-        var outcomes = rows is null ? PlainOutcomes() : Calibrated(run, meter, first);
+        var calibrated = plain ? [] : Calibrated(run, meter, first);
+        var outcomes = plain ? PlainOutcomes() : calibrated; // a guess at the architecture may turn out wrong on the way
         if (!run.IsPlaced)
         {
             probe?.Invoke("assembling");
@@ -151,16 +160,15 @@ public sealed class QuantizationRun : IDisposable
             LayerPart.WriteOuter(run.OuterPart, folder, graph);
         }
         Layers(model, run, meter, first, run.Remember(plan.Batching));
-        return [.. Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome)];
+        return plain ? [] : [.. Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome)];
     }
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first, Batching batching)
     {
-        if (first == 0)
+        if (first == 0 && !IsSane(model, meter))
         {
-            meter.Stage("float model on calibration text", 0);
-            FloatSanity.Check(FloatSanity.Measure(model, rows!, cancel), graph, Warn);
-            model.ReleaseHead();
+            plain = true;
+            return;
         }
         KeepSensitive(model, run, meter, batching);
         if (first == graph.LayerCount)
@@ -188,6 +196,23 @@ public sealed class QuantizationRun : IDisposable
             ReportFile.WriteWhole(run.Path, Report(finished));
             layer.Dispose();
             NativeHeap.Return();
+        }
+    }
+
+    /// <summary>Whether the float model makes sense of the calibration text. One of a known type that does not is refused.</summary>
+    private bool IsSane(DecoderModel model, ProgressMeter meter)
+    {
+        meter.Stage("float model on calibration text", 0);
+        try
+        {
+            FloatSanity.Check(FloatSanity.Measure(model, rows!, cancel), graph, Warn);
+            model.ReleaseHead();
+            return true;
+        }
+        catch (AwqException e) when (e.Id == "FloatModelInsane" && graph.MatchedByShape && !options.Strict)
+        {
+            Warn("ArchitectureGuessWrong", $"{e.Message} So it is no {graph.Family} after all: its linears are ROUNDED PLAINLY, without calibration, which is worse than AWQ. Describe the architecture with -ArchitecturePath.");
+            return false;
         }
     }
 
@@ -283,6 +308,7 @@ public sealed class QuantizationRun : IDisposable
         ["Rounding"] = options.Rounding.ToString(),
         ["MaxQuality"] = options.MaxQuality.ToString(),
         ["NoCalibration"] = options.NoCalibration.ToString(),
+        ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
         ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
         ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
         ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
@@ -294,10 +320,10 @@ public sealed class QuantizationRun : IDisposable
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
         Directory.CreateDirectory(run.Assembly);
-        if (rows is null)
+        if (plain)
             CheckpointWriter.Write(run.Assembly, new PlainCheckpoint(folder, graph, options).Tensors(layer => meter.Layer(layer, "rounding", 1)), cancellation: cancel);
         meter.Stage("putting the checkpoint together", 1);
-        if (rows is not null)
+        if (!plain)
             CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
         CarriedFiles.Copy(folder.Path, run.Assembly);
         var quantized = outcomes.SelectMany(o => o.Linears.Select(l => graph.Layers[o.Layer].Prefix + l.Module)).ToHashSet();
