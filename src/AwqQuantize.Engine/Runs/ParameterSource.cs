@@ -7,18 +7,24 @@ namespace AwqQuantize.Engine.Runs;
 internal sealed unsafe class ParameterSource
 {
     private readonly ModelFolder folder;
-    private readonly TensorEntry entry;
+    private readonly TensorDtype dtype;
+    private readonly string name;
+    private readonly float[]? values; // of a tensor that is not stored as floats
     private readonly ParameterSpec parameter;
     private readonly long first; // element of the stored tensor at which the (expert's) matrix begins
     private readonly long stride; // from one row to the next, or, transposed, from one input to the next
     private readonly int size;
 
-    public ParameterSource(ModelFolder folder, ParameterSpec parameter)
+    /// <param name="folder">The model.</param>
+    /// <param name="parameter">What is wanted of it.</param>
+    /// <param name="values">The whole stored tensor where it has to be unpacked first (MXFP4), else null.</param>
+    public ParameterSource(ModelFolder folder, ParameterSpec parameter, float[]? values = null)
     {
-        (this.folder, this.parameter) = (folder, parameter);
-        entry = folder.Entry(parameter.Stored.Name);
-        ModelFolder.RequireFloat(entry);
-        size = entry.Dtype.BitSize() / 8;
+        (this.folder, this.parameter, this.values, name) = (folder, parameter, values, parameter.Stored.Name);
+        if (values is null)
+            ModelFolder.RequireFloat(folder.Entry(name));
+        dtype = values is null ? folder.Entry(name).Dtype : TensorDtype.F32;
+        size = dtype.BitSize() / 8;
         var shape = parameter.Expert >= 0 ? SliceOf(parameter) : parameter.Stored.Shape;
         first = parameter.Expert >= 0 ? parameter.Expert * shape.Aggregate(1L, (a, b) => a * b) : 0;
         // Like LayerWeights: a transposed vector is itself.
@@ -51,25 +57,33 @@ internal sealed unsafe class ParameterSource
     /// <param name="destination">[count, Columns].</param>
     public void Read(int from, int count, float* destination)
     {
-        var data = folder.Pointer(entry.Name);
+        if (values is null)
+            Read(folder.Pointer(name), from, count, destination);
+        else
+            fixed (float* data = values)
+                Read((byte*)data, from, count, destination);
+    }
+
+    private void Read(byte* data, int from, int count, float* destination)
+    {
         if (!Transposed)
         {
             if (Step == 1)
-                FloatConversion.ToFloat(entry.Dtype, At(data, (long)(Start + from) * stride), destination, (long)count * Columns);
+                FloatConversion.ToFloat(dtype, At(data, (long)(Start + from) * stride), destination, (long)count * Columns);
             else
                 for (var row = 0; row < count; row++)
-                    FloatConversion.ToFloat(entry.Dtype, At(data, (Start + (long)(from + row) * Step) * stride), destination + (long)row * Columns, Columns);
+                    FloatConversion.ToFloat(dtype, At(data, (Start + (long)(from + row) * Step) * stride), destination + (long)row * Columns, Columns);
             return;
         }
         // A stored row holds one input of all outputs: the outputs asked for lie side by side in it.
         var span = (count - 1) * Step + 1;
         var line = new float[span];
-        fixed (float* values = line)
+        fixed (float* some = line)
             for (var input = 0; input < Columns; input++)
             {
-                FloatConversion.ToFloat(entry.Dtype, At(data, input * stride + Start + (long)from * Step), values, span);
+                FloatConversion.ToFloat(dtype, At(data, input * stride + Start + (long)from * Step), some, span);
                 for (var row = 0; row < count; row++)
-                    destination[(long)row * Columns + input] = values[row * Step];
+                    destination[(long)row * Columns + input] = some[row * Step];
             }
     }
 
@@ -78,10 +92,12 @@ internal sealed unsafe class ParameterSource
     /// <summary>Gives the pages back; of a stacked tensor only those of this slice.</summary>
     public void Release()
     {
+        if (values is not null)
+            return;
         if (parameter.Expert < 0 && parameter.Stored.Shape.Aggregate(1L, (a, b) => a * b) == (long)Rows * Columns)
-            folder.Release(entry.Name);
+            folder.Release(name);
         else if (parameter.Expert >= 0 && !Transposed)
-            folder.Release(entry.Name, first * size, (long)Rows * Columns * size);
+            folder.Release(name, first * size, (long)Rows * Columns * size);
     }
 
     private static long[] SliceOf(ParameterSpec parameter)

@@ -14,6 +14,8 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
 {
     private readonly List<(string Module, ParameterSpec Weight)> linears = [];
     private readonly Dictionary<string, Task<AwqTensors>> ahead = [];
+    private readonly Lock unpacking = new();
+    private (string Name, float[] Values) unpacked = ("", []);
     private readonly Dictionary<string, AwqTensors> rest = []; // zero points and scales, until they are written
 
     /// <summary>All tensors in the order of a calibrated run's parts.</summary>
@@ -80,10 +82,10 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
         if (ahead.TryGetValue(module, out var begun))
             return begun;
         if (index + 2 < linears.Count)
-            folder.Prefetch(linears[index + 2].Weight.Stored.Name);
+            Prefetch(linears[index + 2].Weight.Stored.Name);
         return ahead[module] = Task.Run(() =>
         {
-            var source = new ParameterSource(folder, weight);
+            var source = Source(weight);
             var packed = PlainLinear.Pack(source, options.GroupSize) ?? throw NotFinite(module + ".weight");
             source.Release();
             return packed;
@@ -99,6 +101,11 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
         {
             if (!stored.Any(p => quantized.Contains(Module(p))))
             {
+                if (Mxfp4.Holds(folder, stored.Key.Name))
+                {
+                    tensors.Add(Single(stored.Key.Name, stored.Key.Shape, stored.Key.KeepFloat32, destination => Mxfp4.Read(folder, stored.Key.Name, destination)));
+                    continue;
+                }
                 var entry = folder.Entry(stored.Key.Name);
                 tensors.Add(!stored.Key.KeepFloat32 ? TensorPayload.AsHalf(folder, entry.Name)
                     : entry.Dtype == TensorDtype.F32 ? TensorPayload.Copy(folder, entry.Name)
@@ -107,11 +114,38 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
             }
             foreach (var part in stored.Where(p => !quantized.Contains(Module(p)) || !p.Name.EndsWith(".weight", StringComparison.Ordinal)))
             {
-                var source = new ParameterSource(folder, part);
-                tensors.Add(Single(layer.Prefix + part.Name, part.Shape, stored.Key.KeepFloat32, destination => source.Read(0, source.Rows, destination)));
+                tensors.Add(Single(layer.Prefix + part.Name, part.Shape, stored.Key.KeepFloat32, destination =>
+                {
+                    var source = Source(part);
+                    source.Read(0, source.Rows, destination);
+                }));
             }
         }
         return tensors;
+    }
+
+    private void Prefetch(string tensor)
+    {
+        if (folder.Tensors.ContainsKey(tensor))
+            folder.Prefetch(tensor);
+    }
+
+    /// <summary>A parameter; what is stored in MXFP4 is unpacked once for all experts of a tensor.</summary>
+    private ParameterSource Source(ParameterSpec parameter)
+    {
+        var tensor = parameter.Stored.Name;
+        if (!Mxfp4.Holds(folder, tensor))
+            return new ParameterSource(folder, parameter);
+        lock (unpacking)
+        {
+            if (unpacked.Name != tensor)
+            {
+                unpacked = (tensor, new float[TensorDtypeExtensions.ElementCount(parameter.Stored.Shape)]);
+                fixed (float* data = unpacked.Values)
+                    Mxfp4.Read(folder, tensor, data);
+            }
+            return new ParameterSource(folder, parameter, unpacked.Values);
+        }
     }
 
     private delegate void Reading(float* destination);

@@ -185,7 +185,7 @@ public sealed class QuantizationRun : IDisposable
             CheckFinite(layer);
             // The disk works on the next layer while the processor works on this one.
             if (i + 1 < graph.LayerCount)
-                foreach (var name in graph.Layers[i + 1].TensorNames)
+                foreach (var name in graph.Layers[i + 1].TensorNames.Where(folder.Tensors.ContainsKey))
                     folder.Prefetch(name);
             var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));

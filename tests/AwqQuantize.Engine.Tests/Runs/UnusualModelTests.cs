@@ -95,6 +95,9 @@ public sealed unsafe class UnusualModelTests : IDisposable
         var (one, other) = (QuantizationRun.Execute(Options(mxfp4, "a"), new RecordingObserver(), default), QuantizationRun.Execute(Options(plain, "b"), new RecordingObserver(), default));
         Assert.Equal(other.Size, one.Size);
         Assert.Equal(Tensors("b", n => n), Tensors("a", n => n));
+        QuantizationRun.Execute(Options(mxfp4, "c") with { NoCalibration = true, CalibrationData = [] }, new RecordingObserver(), default);
+        QuantizationRun.Execute(Options(plain, "d") with { NoCalibration = true, CalibrationData = [] }, new RecordingObserver(), default);
+        Assert.Equal(Tensors("d", n => n), Tensors("c", n => n));
         Assert.Equal("awq", (string?)ModelConfig.Load(Path.Combine(temporary.File("a"), "config.json")).Root["quantization_config"]!["quant_method"]);
     }
 
