@@ -38,6 +38,9 @@ public sealed record QuantizationReport
     /// <summary>Options of the run, by name.</summary>
     public required IReadOnlyDictionary<string, string> Settings { get; init; }
 
+    /// <summary>What determined the checkpoint, by name: hashes of the source and of the calibration tokens, options.</summary>
+    public IReadOnlyDictionary<string, string> Identity { get; init; } = new Dictionary<string, string>();
+
     /// <summary>In the order of the layers; seconds by stage only right after the run.</summary>
     public required IReadOnlyList<LayerOutcome> Layers { get; init; }
 

@@ -5,6 +5,9 @@ namespace AwqQuantize.Engine.Runs;
 /// <summary>What a finished run made.</summary>
 public sealed record AwqQuantizationResult
 {
+    /// <summary>Whether the run computed all of it, a part of it, or found it done.</summary>
+    public RunStatus Status { get; init; }
+
     /// <summary>Folder of the quantised model.</summary>
     public required string Path { get; init; }
 
@@ -31,6 +34,7 @@ public sealed record AwqQuantizationResult
     /// <summary>Linears that stay float, with the reason.</summary>
     public required IReadOnlyDictionary<string, string> FloatModules { get; init; }
 
+    /// <summary>Of this run alone; zero where there was nothing to do.</summary>
     public required TimeSpan Duration { get; init; }
 
     /// <summary>Largest resident memory of the process, in bytes.</summary>

@@ -22,7 +22,8 @@ public sealed class QuantizationRun : IDisposable
     /// <summary>Rows and their length where the user says nothing.</summary>
     internal const int DefaultRows = 128, DefaultLength = 2048;
 
-    private const int MaximumRows = 512, MaximumLength = 4096;
+    /// <summary>The same with MaxQuality.</summary>
+    internal const int MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
@@ -67,6 +68,8 @@ public sealed class QuantizationRun : IDisposable
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
     {
         using var run = new QuantizationRun(options, observer, cancel, null);
+        if (run.Finished() is not null)
+            return run.plan with { IsDone = true };
         run.plan.Check();
         return run.plan;
     }
@@ -88,6 +91,11 @@ public sealed class QuantizationRun : IDisposable
     private AwqQuantizationResult Execute()
     {
         var clock = Stopwatch.StartNew();
+        if (Finished() is { } finished)
+        {
+            observer.Decision($"'{plan.Path}' is finished already, with the same source and options.");
+            return finished;
+        }
         plan.Check();
         var device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
         using var inference = no_grad();
@@ -110,8 +118,10 @@ public sealed class QuantizationRun : IDisposable
         Assemble(run, outcomes, device);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
-        return Result(outcomes, device, clock.Elapsed);
+        return Result(outcomes, device, clock.Elapsed) with { Status = run.IsResumed ? RunStatus.Resumed : RunStatus.Quantized };
     }
+
+    private AwqQuantizationResult? Finished() => options.Resume && !options.Force ? FinishedRun.Find(plan.Path, folder.Path, Identity()) : null;
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
     {
@@ -211,9 +221,15 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint(Device device) => new()
+    private Dictionary<string, string> Fingerprint(Device device) => new(Identity())
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
+        ["Device"] = device.type.ToString(),
+    };
+
+    /// <summary>The same without what a finished checkpoint is not made again for.</summary>
+    private Dictionary<string, string> Identity() => new()
+    {
         ["Source"] = SourceIdentity.Of(folder),
         ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
         ["Rounding"] = options.Rounding.ToString(),
@@ -222,7 +238,6 @@ public sealed class QuantizationRun : IDisposable
         ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
         ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
         ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        ["Device"] = device.type.ToString(),
     };
 
     private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device)
@@ -244,6 +259,7 @@ public sealed class QuantizationRun : IDisposable
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        Identity = Identity(),
         Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };

@@ -72,7 +72,7 @@ public sealed class InvokeAwqQuantizationTests
         var error = Assert.Single(run.Errors);
         Assert.Equal("CheckpointMissing" + Class, error.FullyQualifiedErrorId);
         Assert.Equal(copy["b"], error.TargetObject);
-        Assert.Equal("2 quantised, 1 failed, 0 skipped.", session.Run("$global:said").Output.Single().ToString());
+        Assert.StartsWith("2 quantised, 1 failed, in ", session.Run("$global:said").Output.Single().ToString());
     }
 
     [Fact]
