@@ -53,7 +53,7 @@ public sealed record QuantizationReport
     /// <summary>Of the run; those of layers are with the layers.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
-    /// <summary>Adds what only the run itself knows.</summary>
-    public QuantizationReport With(AwqQuantizationResult result) =>
-        this with { Duration = result.Duration, PeakMemory = result.PeakMemory, Layers = result.Layers, Warnings = result.Warnings };
+    /// <summary>Adds what only the run itself knows; one that found everything done knows nothing.</summary>
+    public QuantizationReport With(AwqQuantizationResult result) => result.Status == RunStatus.AlreadyDone ? this
+        : this with { Duration = result.Duration, PeakMemory = result.PeakMemory, Layers = result.Layers, Warnings = result.Warnings };
 }

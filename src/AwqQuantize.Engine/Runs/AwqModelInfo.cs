@@ -21,6 +21,9 @@ public sealed record AwqModelInfo
     /// <summary>Predicted peak of resident memory of that, in bytes.</summary>
     public long? EstimatedMemory { get; init; }
 
+    /// <summary>Roughly how long that takes on this machine's CPU when nothing else runs; null where the model is not supported.</summary>
+    public TimeSpan? EstimatedTime { get; init; }
+
     /// <summary>Elements of all tensors; 0 where the weights cannot be read. Packed weights count as they are stored.</summary>
     public long Parameters { get; init; }
 

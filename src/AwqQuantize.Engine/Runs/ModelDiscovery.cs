@@ -77,7 +77,7 @@ public sealed class ModelDiscovery
             var plan = PlanEstimate.Of(options, graph, folder);
             return plan.QuantizedModules == 0
                 ? info with { Family = graph.Family, ErrorId = "NothingToQuantize", Reason = $"No linear can be quantised with group size {options.GroupSize}; try a smaller one." }
-                : info with { Family = graph.Family, EstimatedSize = plan.Size, EstimatedMemory = plan.PeakMemory };
+                : info with { Family = graph.Family, EstimatedSize = plan.Size, EstimatedMemory = plan.PeakMemory, EstimatedTime = plan.Duration };
         }
         catch (AwqException e)
         {

@@ -108,7 +108,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
         clock.Start();
         if (ThrottleLimit > 1)
         {
-            parallel = new ParallelRuns<AwqQuantizationResult>(ThrottleLimit, IsGiven(nameof(MemoryLimit)) ? MemoryLimit : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 10 * 9, Stopped);
+            parallel = new ParallelRuns<AwqQuantizationResult>(ThrottleLimit, PlanEstimate.MemoryForRuns(IsGiven(nameof(MemoryLimit)) ? MemoryLimit : null), Stopped);
             progress = new ParallelProgress(WriteProgress);
         }
         calibrationFiles = ResolveAll(CalibrationData);
@@ -180,7 +180,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     /// <summary>Waits until there is room for another run.</summary>
     private void Start(QuantizationOptions options, string asked)
     {
-        var memory = PlanEstimate.Of(options).PeakMemory;
+        var memory = PlanEstimate.MemoryBeside(PlanEstimate.Of(options));
         var name = System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(options.ModelPath));
         if (!parallel!.HasRoomFor(memory))
             WriteVerbose($"{name} needs about {Display.Size(memory)}: it waits for another run to end.");
