@@ -26,7 +26,7 @@ internal sealed class ConfigCheck : OutputCheck
                 yield break;
         }
         var quantization = folder.Config![QuantizationConfig.Key] as JsonObject;
-        if (quantization is not null && quantization["zero_point"] is null && quantization["sym"] is null && quantization["symmetric"] is null)
+        if (folder.Packed is null && quantization is not null && quantization["zero_point"] is null && quantization["sym"] is null && quantization["symmetric"] is null)
             yield return Warning("zero_point", "The setting is missing; vLLM asks for it.");
         if (folder.Packed is null && (folder.Config["dtype"] ?? folder.Config["torch_dtype"])?.ToString() is var dtype and not "float16")
             yield return Warning("dtype", $"The type is {dtype ?? "not named"}; AWQ kernels compute in float16.");
