@@ -87,7 +87,7 @@ public sealed class FleetTests
         using var copy = new ModelCopy("a", "b", "c");
         using var session = new ModuleSession();
         // Room for one at a time: nobody fails, and the second says that it waits.
-        var run = session.Run("Invoke-AwqQuantization $root/* -NoCalibration -ThrottleLimit 3 -MemoryLimit 300MB -Verbose", ("root", copy.Root)).ThrowOnError();
+        var run = session.Run("Invoke-AwqQuantization $root/* -NoCalibration -ThrottleLimit 3 -MemoryLimit 250MB -Verbose", ("root", copy.Root)).ThrowOnError();
         Assert.Equal(3, run.Output.Count);
         Assert.Contains(run.Verbose, v => v.StartsWith("b needs about ", StringComparison.Ordinal));
     }
