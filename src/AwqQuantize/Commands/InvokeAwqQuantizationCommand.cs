@@ -31,6 +31,10 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     public SwitchParameter MaxQuality { get; set; }
 
     [Parameter]
+    [ValidateRange(4.0, 16.0)]
+    public double MaxBitsPerWeight { get; set; } = 4.5;
+
+    [Parameter]
     [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
     [ArgumentCompleter(typeof(DeviceCompleter))]
     public string Device { get; set; } = "auto";
@@ -105,6 +109,8 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
             Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
+        if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
+            Refuse("OptionsContradict", "-MaxBitsPerWeight is for linears that -MaxQuality keeps in float16; without it none are kept.", "Add -MaxQuality, or leave it out.", MaxBitsPerWeight);
         clock.Start();
         if (ThrottleLimit > 1)
         {
@@ -240,6 +246,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
+        MaxBitsPerWeight = MaxBitsPerWeight,
         Device = Device,
         ForceCpu = ForceCpu,
         GroupSize = GroupSize,
