@@ -82,6 +82,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     public SwitchParameter NoCalibration { get; set; }
 
     [Parameter]
+    public SwitchParameter CalibrateEveryExpert { get; set; }
+
+    [Parameter]
     public SwitchParameter Strict { get; set; }
 
     [Parameter]
@@ -104,9 +107,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
             Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateEveryExpert mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
@@ -259,6 +262,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
         Force = Force,
         Rounding = Rounding,
         NoCalibration = NoCalibration,
+        CalibrateEveryExpert = CalibrateEveryExpert,
         Strict = Strict,
         Seed = Seed,
         ArchitecturePath = architectureFiles,
