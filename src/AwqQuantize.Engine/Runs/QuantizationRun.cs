@@ -22,7 +22,8 @@ public sealed class QuantizationRun : IDisposable
     /// <summary>Rows and their length where the user says nothing.</summary>
     internal const int DefaultRows = 128, DefaultLength = 2048;
 
-    private const int MaximumRows = 512, MaximumLength = 4096;
+    /// <summary>The same with MaxQuality.</summary>
+    internal const int MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
@@ -92,6 +93,8 @@ public sealed class QuantizationRun : IDisposable
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
     {
         using var run = new QuantizationRun(options, observer, cancel, null);
+        if (run.Finished() is not null)
+            return run.plan with { IsDone = true };
         run.plan.Check();
         return run.plan;
     }
@@ -112,6 +115,11 @@ public sealed class QuantizationRun : IDisposable
     private AwqQuantizationResult Execute()
     {
         var clock = Stopwatch.StartNew();
+        if (Finished() is { } finished)
+        {
+            observer.Decision($"'{plan.Path}' is finished already, with the same source and options.");
+            return finished;
+        }
         plan.Check();
         ProcessMemory.ResetPeak();
         using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume, cancel);
@@ -135,7 +143,7 @@ public sealed class QuantizationRun : IDisposable
             probe?.Invoke("placed");
         }
         run.Delete();
-        return Result(outcomes, clock.Elapsed);
+        return Result(outcomes, clock.Elapsed) with { Status = run.IsResumed ? RunStatus.Resumed : RunStatus.Quantized };
     }
 
     /// <summary>What every layer's outcome is where nothing is looked at.</summary>
@@ -162,6 +170,8 @@ public sealed class QuantizationRun : IDisposable
         Layers(model, run, meter, first, run.Remember(plan.Batching));
         return plain ? [] : [.. Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome)];
     }
+
+    private AwqQuantizationResult? Finished() => options.Resume && !options.Force && !RunFolder.IsPlacedAt(plan.Path) ? FinishedRun.Find(plan.Path, folder.Path, Identity()) : null;
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first, Batching batching)
     {
@@ -292,14 +302,33 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint()
+    private Dictionary<string, string> Fingerprint() => new(Identity())
     {
-        var values = Identity();
+        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
+        ["Device"] = device.type.ToString(),
+    };
+
+    /// <summary>The same without what a finished checkpoint is not made again for.</summary>
+    private Dictionary<string, string> Identity()
+    {
+        var values = new Dictionary<string, string>
+        {
+            ["Source"] = SourceIdentity.Of(folder),
+            ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
+            ["Rounding"] = options.Rounding.ToString(),
+            ["MaxQuality"] = options.MaxQuality.ToString(),
+            ["NoCalibration"] = options.NoCalibration.ToString(),
+            ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
+            ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
+            ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
+            ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
+        };
         if (options.MaxQuality)
             values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
         return values;
     }
 
+<<<<<<< HEAD
     private Dictionary<string, string> Identity() => new()
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
@@ -316,6 +345,9 @@ public sealed class QuantizationRun : IDisposable
     };
 
     private void Assemble(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes)
+=======
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes)
+>>>>>>> main
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
@@ -340,7 +372,12 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
+<<<<<<< HEAD
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = device?.type.ToString().ToLowerInvariant() ?? "cpu", Layers = outcomes,
+=======
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        Identity = Identity(),
+>>>>>>> main
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
