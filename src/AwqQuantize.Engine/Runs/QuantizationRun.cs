@@ -305,7 +305,7 @@ public sealed class QuantizationRun : IDisposable
     private Dictionary<string, string> Fingerprint() => new(Identity())
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Device"] = device.type.ToString(),
+        ["Device"] = device?.type.ToString() ?? "CPU",
     };
 
     /// <summary>The same without what a finished checkpoint is not made again for.</summary>
@@ -328,26 +328,7 @@ public sealed class QuantizationRun : IDisposable
         return values;
     }
 
-<<<<<<< HEAD
-    private Dictionary<string, string> Identity() => new()
-    {
-        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Source"] = SourceIdentity.Of(folder),
-        ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
-        ["Rounding"] = options.Rounding.ToString(),
-        ["MaxQuality"] = options.MaxQuality.ToString(),
-        ["NoCalibration"] = options.NoCalibration.ToString(),
-        ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
-        ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
-        ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
-        ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        ["Device"] = device?.type.ToString() ?? "CPU",
-    };
-
     private void Assemble(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes)
-=======
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes)
->>>>>>> main
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
@@ -372,12 +353,8 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-<<<<<<< HEAD
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = device?.type.ToString().ToLowerInvariant() ?? "cpu", Layers = outcomes,
-=======
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
         Identity = Identity(),
->>>>>>> main
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
