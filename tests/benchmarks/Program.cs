@@ -19,5 +19,6 @@ internal static partial class Program
         ["machine"] = MachineBenchmark.Run,
         ["quality"] = QualityBenchmark.Run,
         ["tokenizer"] = TokenizerBenchmark.Run,
+        ["tuning"] = TuningBenchmark.Run,
     };
 }

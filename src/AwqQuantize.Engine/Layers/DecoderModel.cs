@@ -67,6 +67,28 @@ public sealed class DecoderModel : IDisposable
     public Tensor Logits(Tensor hidden)
     {
         using var guard = no_grad();
+        return Predict(hidden);
+    }
+
+    /// <summary>The same as <see cref="Logits"/>, recorded for gradients.</summary>
+    public Tensor LogitsForGradient(Tensor hidden)
+    {
+        using var recording = enable_grad();
+        return Predict(hidden);
+    }
+
+    /// <summary>A parameter outside of the layers, by its full name, as it is now; the model keeps it.</summary>
+    public Tensor this[string name] => Outer(name);
+
+    /// <summary>Replaces such a parameter; takes ownership.</summary>
+    public void Set(string name, Tensor value)
+    {
+        Release([name]);
+        outer[name] = value.DetachFromDisposeScope();
+    }
+
+    private Tensor Predict(Tensor hidden)
+    {
         using var scope = NewDisposeScope();
         var spec = Graph.Head;
         if (spec.FinalNorm is not null)
@@ -80,7 +102,7 @@ public sealed class DecoderModel : IDisposable
         if (spec.Multiplier != 1)
             logits.mul_(spec.Multiplier);
         if (spec.SoftCap > 0)
-            logits.div_(spec.SoftCap).tanh_().mul_(spec.SoftCap);
+            logits = logits.div_(spec.SoftCap).tanh_().mul(spec.SoftCap);
         return logits.MoveToOuterDisposeScope();
     }
 

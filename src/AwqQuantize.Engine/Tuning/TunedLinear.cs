@@ -1,0 +1,112 @@
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Packing;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Tuning;
+
+/// <summary>
+/// A quantised linear whose group scales, and on request whose codes, follow the gradient: W = c · s with c = code - zero point.
+/// Codes move as latent numbers of which the nearest allowed code is used; the gradient passes the rounding unchanged
+/// (straight-through, arXiv 1308.3432).
+/// </summary>
+internal sealed class TunedLinear : IDisposable
+{
+    private readonly int outputs, inputs, groupSize;
+    private readonly ModelFolder folder;
+    private readonly Tensor zeros;
+    private Tensor? centred;
+
+    /// <param name="folder">An AWQ checkpoint; must outlive this.</param>
+    /// <param name="module">Full name.</param>
+    /// <param name="shape">[out, in].</param>
+    /// <param name="groupSize">Columns per group.</param>
+    /// <param name="settings">Step widths.</param>
+    /// <param name="resident">Whether codes stay in memory, unpacked; else they are read whenever they are needed.</param>
+    public unsafe TunedLinear(ModelFolder folder, string module, long[] shape, int groupSize, TuningSettings settings, bool resident)
+    {
+        (this.folder, Module, outputs, inputs, this.groupSize) = (folder, module, (int)shape[0], (int)shape[1], groupSize);
+        using var scope = NewDisposeScope();
+        var groups = inputs / groupSize;
+        var entry = folder.Entry(module + ".scales");
+        var values = new float[entry.ElementCount];
+        folder.ReadFloat(entry.Name, values);
+        var scales = tensor(values, [groups, outputs]).t().contiguous();
+        Scales = new Parameter(scales, settings.ScaleRate * scales.mean().item<float>());
+        var packed = new sbyte[(long)outputs * groups];
+        fixed (sbyte* z = packed)
+            AwqPacking.Unpack((int*)folder.Pointer(module + ".qzeros"), (byte*)z, outputs, groups);
+        zeros = tensor(packed, [outputs, groups, 1]).DetachFromDisposeScope();
+        if (settings.CodeRate > 0)
+            Codes = new Parameter(ReadCentred().to(ScalarType.Float32), settings.CodeRate);
+        else if (resident)
+            centred = ReadCentred().DetachFromDisposeScope();
+    }
+
+    public string Module { get; }
+
+    /// <summary>[out, groups].</summary>
+    public Parameter Scales { get; }
+
+    /// <summary>Latent codes, centred, [out, groups, group size]; null where codes stay.</summary>
+    public Parameter? Codes { get; }
+
+    public IEnumerable<Parameter> Parameters => Codes is null ? [Scales] : [Scales, Codes];
+
+    /// <summary>The weights as they are now, [out, in] float32.</summary>
+    public Tensor Weight()
+    {
+        using var scope = NewDisposeScope();
+        return Centred().mul(Scales.Stored().unsqueeze(2)).view(outputs, inputs).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>One step against the gradient of the weights.</summary>
+    /// <param name="gradient">[out, in].</param>
+    public void Learn(Tensor gradient, int step, double factor)
+    {
+        using var scope = NewDisposeScope();
+        var grouped = gradient.view(outputs, -1, groupSize);
+        var ofScales = grouped.mul(Centred()).sum([2L]);
+        Codes?.Step(grouped.mul(Scales.Stored().unsqueeze(2)), step, factor);
+        Scales.Step(ofScales, step, factor);
+        // A scale must stay one: positive, and a normal number in float16.
+        Scales.Master.clamp_min_(6.2e-5);
+        Codes?.Master.copy_(Codes.Master.maximum(zeros.neg()).minimum(zeros.neg().add(15)));
+    }
+
+    /// <summary>What is stored of it now: group scales as [groups, out], and the packed codes where these are tuned.</summary>
+    public IEnumerable<TensorPayload> Payloads()
+    {
+        using var scope = NewDisposeScope();
+        var scales = Scales.Stored().t().contiguous().data<float>().ToArray();
+        yield return TensorPayload.From(Module + ".scales", TensorDtype.F16, [inputs / groupSize, outputs], Array.ConvertAll(scales, s => (Half)s));
+        if (Codes is null)
+            yield break;
+        var codes = Centred().add(zeros).to(ScalarType.Byte).data<byte>().ToArray();
+        var half = new Half[scales.Length];
+        var packed = AwqPacking.Pack(codes, zeros.to(ScalarType.Byte).data<byte>().ToArray(), half, outputs, inputs, groupSize);
+        yield return TensorPayload.From(Module + ".qweight", TensorDtype.I32, packed.QWeightShape, packed.QWeight);
+    }
+
+    public void Dispose()
+    {
+        foreach (var parameter in Parameters)
+            parameter.Dispose();
+        zeros.Dispose();
+        centred?.Dispose();
+    }
+
+    /// <summary>Codes minus zero points, [out, groups, group size].</summary>
+    private Tensor Centred() => Codes is not null
+        ? Codes.Master.round().maximum(zeros.neg()).minimum(zeros.neg().add(15))
+        : centred?.alias() ?? ReadCentred();
+
+    private unsafe Tensor ReadCentred()
+    {
+        using var scope = NewDisposeScope();
+        var codes = new sbyte[(long)outputs * inputs];
+        fixed (sbyte* c = codes)
+            AwqPacking.Unpack((int*)folder.Pointer(Module + ".qweight"), (byte*)c, outputs, inputs);
+        folder.Release(Module + ".qweight");
+        return tensor(codes, [outputs, inputs / groupSize, groupSize]).sub_(zeros).MoveToOuterDisposeScope();
+    }
+}

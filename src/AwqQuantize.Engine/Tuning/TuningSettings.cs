@@ -1,0 +1,38 @@
+namespace AwqQuantize.Engine.Tuning;
+
+/// <summary>How a quantised model is tuned against the float one.</summary>
+public sealed record TuningSettings
+{
+    /// <summary>Steps at most; a held-out part of the rows ends the tuning earlier.</summary>
+    public int Steps { get; init; } = 300;
+
+    /// <summary>Tokens that a step looks at.</summary>
+    public int TokensPerStep { get; init; } = 2048;
+
+    /// <summary>Length of the rows that calibration rows are cut into, so that a step sees several texts.</summary>
+    public int RowLength { get; init; } = 512;
+
+    /// <summary>First step width of group scales, as a part of their linear's mean scale.</summary>
+    public double ScaleRate { get; init; } = 0.004;
+
+    /// <summary>First step width of norm weights and biases.</summary>
+    public double FloatRate { get; init; } = 5e-4;
+
+    /// <summary>First step width of the codes, in codes; 0 leaves them as they are.</summary>
+    public double CodeRate { get; init; }
+
+    /// <summary>Steps between two looks at the held-out rows.</summary>
+    public int Interval { get; init; } = 25;
+
+    /// <summary>Looks at the held-out rows without a gain after which the tuning ends.</summary>
+    public int Patience { get; init; } = 3;
+
+    /// <summary>One of this many rows is held out.</summary>
+    public int HeldOut { get; init; } = 16;
+
+    /// <summary>Most held-out tokens.</summary>
+    public int HeldOutTokens { get; init; } = 16_384;
+
+    /// <summary>Bytes of recorded activations that may stay in memory between forward and backward; layers beyond run a second time.</summary>
+    public long RecordingBytes { get; init; } = 1L << 30;
+}
