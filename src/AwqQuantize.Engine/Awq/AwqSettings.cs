@@ -29,6 +29,10 @@ public sealed record AwqSettings
     /// <summary>Whether these sweeps also refit the group scales.</summary>
     public bool RefitScales { get; init; } = true;
 
+    public bool RefineDirections { get; init; }
+
+    public bool RefineChannels { get; init; }
+
     /// <summary>Output rows on which candidates of a scale group are judged.</summary>
     public int SearchRows { get; init; } = 384;
 
@@ -37,6 +41,9 @@ public sealed record AwqSettings
 
     /// <summary>Whether the output of the block decides between the best candidates where a non-linear operation follows.</summary>
     public bool JudgeByBlock { get; init; } = true;
+
+    /// <summary>Whether the hidden states move on to the end of the layer, or stay where the last linear has been quantised.</summary>
+    public bool LeavesLayer { get; init; } = true;
 
     /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
     public long KeptInputBytes { get; init; } = 512L << 20;

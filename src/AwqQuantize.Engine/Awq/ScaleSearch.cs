@@ -16,6 +16,9 @@ public enum ScaleKind
 
     /// <summary>Inputs over weights, as later versions of AWQ have it.</summary>
     Duo,
+
+    /// <summary>One of the others, improved by a search around it.</summary>
+    Refined,
 }
 
 /// <summary>One candidate: its scales, and what it costs.</summary>
@@ -70,6 +73,7 @@ public sealed unsafe class ScaleSearch
                         best = refined;
             }
         }
+        Refine(tried, cancel);
         sample.Dispose();
         return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
 
@@ -80,6 +84,60 @@ public sealed unsafe class ScaleSearch
             tried.Add(candidate);
             return candidate;
         }
+    }
+
+    /// <summary>The second round.</summary>
+    private void Refine(List<ScaleCandidate> tried, CancellationToken cancel)
+    {
+        var start = tried.MinBy(c => c.Loss)!;
+        var best = start;
+        if (settings.RefineDirections)
+        {
+            var squares = new double[inputs.Length];
+            var pivots = new double[inputs.Length];
+            for (var i = 0; i < curvature.Columns; i++)
+            {
+                var c = channelOf is null ? i : channelOf[i];
+                squares[c] += TensorMemory.Floats(curvature.H)[(long)i * curvature.Columns + i];
+                pivots[c] += curvature.Pivots[i];
+            }
+            var directions = new[] { inputs.Select(x => (double)x), weights.Select(w => (double)w), squares, pivots }.Select(ScaleRefinement.Direction).OfType<float[]>();
+            best = ScaleRefinement.AlongDirections(best, directions, Try);
+        }
+        if (settings.RefineChannels)
+            best = ScaleRefinement.ByChannel(best, Shares(best.Scales), Try);
+        if (best != start)
+            tried.Add(best);
+
+        ScaleCandidate Try(float[] scales)
+        {
+            cancel.ThrowIfCancellationRequested();
+            return Judge(ScaleKind.Refined, start.Ratio, scales);
+        }
+    }
+
+    /// <summary>How much each channel adds to the loss of rounding to nearest, weighted as in compensated rounding.</summary>
+    private float[] Shares(float[] scales)
+    {
+        using var scope = NewDisposeScope();
+        var n = curvature.Columns;
+        var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
+        var importance = new float[n];
+        for (var i = 0; i < n; i++)
+            importance[i] = curvature.Pivots[i] / (s[i] * s[i]);
+        using var factors = tensor(s);
+        var scaled = sample * factors;
+        var rounded = scaled.clone();
+        var linear = new QuantizedLinear((int)sample.shape[0], n, settings.GroupSize);
+        fixed (float* weight = importance)
+            RangeFit.Fit(TensorMemory.Floats(scaled), weight, linear);
+        NearestRounding.Round(TensorMemory.Floats(scaled), linear);
+        linear.Dequantize(TensorMemory.Floats(rounded));
+        var errors = rounded.sub_(scaled).pow_(2).sum([0L]);
+        var columns = new float[n];
+        for (var i = 0; i < n; i++)
+            columns[i] = TensorMemory.Floats(errors)[i] * importance[i];
+        return PerChannel(columns, scales.Length);
     }
 
     /// <summary>The loss of any scales on the sampled rows.</summary>

@@ -15,6 +15,13 @@ internal sealed class ProgressMeter(IRunObserver observer, string activity, int 
         observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {layers}", layer, layers, (layer + fraction) / layers, remaining, detail, fraction));
     }
 
+    /// <summary>Something long before the layers; their time is counted from its end on.</summary>
+    public void Before(string status, string detail, double fraction)
+    {
+        clock.Restart();
+        observer.Progress(new RunProgress(activity, status, 0, layers, 0, null, detail, fraction));
+    }
+
     /// <summary>Before or after the layers.</summary>
     public void Stage(string status, double fraction) =>
         observer.Progress(new RunProgress(activity, status, fraction < 0.5 ? 0 : layers, layers, fraction, null, null, null));

@@ -33,8 +33,14 @@ public sealed record QuantizationPlan
     /// <summary>Bytes of tensors in the finished checkpoint.</summary>
     public required long Size { get; init; }
 
-    /// <summary>Bits that a quantised weight takes, scales and zero points included.</summary>
+    /// <summary>Bits that a weight takes, scales and zero points included, on average over all that are quantised or stay float for their sensitivity.</summary>
     public required double BitsPerWeight { get; init; }
+
+    /// <summary>Weights in that average.</summary>
+    public required long Weights { get; init; }
+
+    /// <summary>How it is found out which linears stay float for their sensitivity; null where none are looked for, or the budget has no room for any.</summary>
+    public required SensitivityPlan? Sensitivity { get; init; }
 
     /// <summary>Bytes that the run writes at most at one time: parts, the assembled checkpoint, hidden states.</summary>
     public required long DiskBytes { get; init; }
@@ -98,16 +104,30 @@ public sealed record QuantizationPlan
         var atOnce = Math.Max(1, Math.Min(rows, TokensAtOnce / Math.Max(1, length)));
         // A layer with its codes; H, its permuted copy and its factor; a linear's errors, targets and columns; one micro-batch.
         var working = Baseline + layerBytes + 3 * gram + 3 * largestLinear + 4L * atOnce * Math.Max(1, length) * (3 * widest + 4 * graph.HiddenSize);
+        var bits = weights == 0 ? 0 : 8.0 * packed / weights;
+        var sensitivity = options.MaxQuality
+            ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
+        // Before the walk over the layers there are the states of the sets that are measured instead.
+        hidden = Math.Max(hidden, sensitivity?.HiddenBytes ?? 0);
         var onDisk = rows > 0 && working + hidden > limit * 0.9;
         return new QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
             QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = size_,
-            BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = 2 * size_ + 3 * hidden, HiddenStatesOnDisk = onDisk,
+            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, DiskBytes = 2 * (size_ + 2 * (sensitivity?.SpareWeights ?? 0)) + 3 * hidden, HiddenStatesOnDisk = onDisk,
             RowsAtOnce = atOnce, ForwardOperations = operations,
             PeakMemory = working + (onDisk ? 0 : hidden),
         };
     }
+
+    /// <summary>The same plan once it is known what stays float for its sensitivity.</summary>
+    /// <param name="reasons">By full name.</param>
+    /// <param name="weights">Elements of these linears.</param>
+    public QuantizationPlan Keeping(IReadOnlyDictionary<string, string> reasons, long weights) => this with
+    {
+        FloatModules = FloatModules.Concat(reasons).ToDictionary(), QuantizedModules = QuantizedModules - reasons.Count,
+        Size = Size + 2 * weights - QuantizedBytes(weights, GroupSize), BitsPerWeight = BitsPerWeight + (16 - BitsPerWeight) * weights / Weights,
+    };
 
     /// <summary>Refuses what cannot end well.</summary>
     /// <exception cref="AwqException"><c>DiskFull</c>, <c>NothingToQuantize</c>.</exception>

@@ -28,6 +28,10 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     public SwitchParameter MaxQuality { get; set; }
 
     [Parameter]
+    [ValidateRange(4.0, 16.0)]
+    public double MaxBitsPerWeight { get; set; } = 4.5;
+
+    [Parameter]
     [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
     [ArgumentCompleter(typeof(DeviceCompleter))]
     public string Device { get; set; } = "auto";
@@ -97,6 +101,8 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
             Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
+        if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
+            Refuse("OptionsContradict", "-MaxBitsPerWeight is for linears that -MaxQuality keeps in float16; without it none are kept.", "Add -MaxQuality, or leave it out.", MaxBitsPerWeight);
         calibrationFiles = ResolveAll(CalibrationData);
         architectureFiles = ResolveAll(ArchitecturePath);
     }
@@ -141,6 +147,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
+        MaxBitsPerWeight = MaxBitsPerWeight,
         Device = Device,
         ForceCpu = ForceCpu,
         GroupSize = GroupSize,
