@@ -6,6 +6,8 @@ namespace AwqQuantize.Engine.Runs;
 internal sealed class ProgressMeter(IRunObserver observer, string activity, int layers, int first)
 {
     private readonly Stopwatch clock = Stopwatch.StartNew();
+    private Stopwatch? tuning;
+    private double began;
 
     /// <summary>Inside a layer.</summary>
     public void Layer(int layer, string detail, double fraction)
@@ -20,6 +22,15 @@ internal sealed class ProgressMeter(IRunObserver observer, string activity, int 
     {
         clock.Restart();
         observer.Progress(new RunProgress(activity, status, 0, layers, 0, null, detail, fraction));
+    }
+
+    /// <summary>Something long after the layers.</summary>
+    public void Tuning(string detail, double fraction)
+    {
+        if (tuning is null || fraction == 0)
+            (tuning, began) = (Stopwatch.StartNew(), fraction);
+        TimeSpan? remaining = fraction - began > 0.01 ? tuning.Elapsed * ((1 - fraction) / (fraction - began)) : null;
+        observer.Progress(new RunProgress(activity, "tuning", layers, layers, 1, remaining, detail, fraction));
     }
 
     /// <summary>Before or after the layers.</summary>

@@ -14,6 +14,9 @@ public sealed record QuantizationOptions
     /// <summary>Destination; null for <c>AWQ-4bit</c> (or <c>AWQ-4bit-MAX</c>) inside the model's folder.</summary>
     public string? OutputPath { get; init; }
 
+    /// <summary>Most steps of end-to-end tuning after the layers; 0 for none, null for the mode's default.</summary>
+    public int? TuningSteps { get; init; }
+
     /// <summary>Takes more time and calibration for a better model.</summary>
     public bool MaxQuality { get; init; }
 

@@ -8,6 +8,7 @@ using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Packing;
 using AwqQuantize.Engine.Reports;
+using AwqQuantize.Engine.Tuning;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -34,6 +35,8 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
     private QuantizationPlan plan;
+    private readonly ArchitectureCatalog catalog;
+    private TuningOutcome? tuning;
     private IReadOnlyList<ModuleSensitivity> sensitivity = [];
     private IReadOnlyDictionary<string, string> sensitive = new Dictionary<string, string>();
     private readonly List<string> warnings = [];
@@ -48,8 +51,8 @@ public sealed class QuantizationRun : IDisposable
         {
             if (folder.IsQuantized)
                 throw new AwqException("ModelAlreadyQuantized", AwqErrorKind.NotSupported, $"'{folder.Path}' is quantised already ({folder.Config.QuantizationMethod}).", "Use the float model it was made from.");
-            graph = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath])
-                .Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+            catalog = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath]);
+            graph = catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
             if (graph.MatchedByShape && options.Strict)
                 throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported, $"The model type '{folder.Config.ModelType}' is not known; its tensors look like {graph.Family}.",
                     "Leave -Strict out to try that, or give a description with -ArchitecturePath.");
@@ -110,9 +113,23 @@ public sealed class QuantizationRun : IDisposable
         var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
         meter.Stage("putting the checkpoint together", 1);
         Assemble(run, outcomes, device);
+        if (rows is not null && TuningSteps > 0)
+            Tune(run, outcomes, device, meter);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
         return Result(outcomes, device, clock.Elapsed);
+    }
+
+    private int TuningSteps => options.TuningSteps ?? (options.MaxQuality ? new TuningSettings().Steps : 0);
+
+    /// <summary>Tunes the assembled checkpoint, and assembles it again with what came of it.</summary>
+    private void Tune(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device, ProgressMeter meter)
+    {
+        var settings = new TuningSettings { Steps = TuningSteps, MemoryBytes = options.MemoryLimit ?? new TuningSettings().MemoryBytes };
+        (tuning, var replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe);
+        observer.Decision($"Tuning: held-out KL {tuning.KlBefore:g4} before, {tuning.KlAfter:g4} after {tuning.BestStep} of {tuning.Steps} steps.");
+        meter.Stage("putting the checkpoint together", 1);
+        Assemble(run, outcomes, device, replacements);
     }
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
@@ -244,6 +261,8 @@ public sealed class QuantizationRun : IDisposable
     private Dictionary<string, string> Fingerprint(Device device)
     {
         var values = Identity(device);
+        if (TuningSteps > 0)
+            values["TuningSteps"] = TuningSteps.ToString(CultureInfo.InvariantCulture);
         if (options.MaxQuality)
             values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
         return values;
@@ -263,12 +282,12 @@ public sealed class QuantizationRun : IDisposable
         ["Device"] = device.type.ToString(),
     };
 
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device)
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device, string? replacements = null)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
         Directory.CreateDirectory(run.Assembly);
-        CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
+        CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, replacements: replacements, cancellation: cancel);
         CarriedFiles.Copy(folder.Path, run.Assembly);
         var quantized = outcomes.SelectMany(o => o.Linears.Select(l => graph.Layers[o.Layer].Prefix + l.Module)).ToHashSet();
         // vLLM loads the experts of a layer as one module, and asks for its name.
@@ -284,7 +303,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
         Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
@@ -293,7 +312,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
-        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Duration = duration, PeakMemory = Process.GetCurrentProcess().PeakWorkingSet64,
+        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Tuning = tuning, Duration = duration, PeakMemory = Process.GetCurrentProcess().PeakWorkingSet64,
         Device = device.ToString(), Layers = outcomes, Warnings = warnings,
     };
 

@@ -28,19 +28,22 @@ public sealed class EndToEndTuning : IDisposable
     private readonly Dictionary<string, Parameter> outer = [];
     private readonly TuningRows rows;
     private readonly HiddenStates expected;
+    private readonly Action<string, string> warn;
+    private readonly Action<string>? probe;
+    private long recordingBytes;
 
-    private EndToEndTuning(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings, string spill, Action<string, double>? progress, CancellationToken cancel)
+    private EndToEndTuning(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings, string spill,
+        Action<string, string> warn, Action<string, double>? progress, CancellationToken cancel, Action<string>? probe)
     {
-        (this.student, this.settings, this.progress, this.cancel) = (student, settings, progress, cancel);
+        (this.student, this.settings, this.warn, this.progress, this.cancel, this.probe) = (student, settings, warn, progress, cancel, probe);
+        recordingBytes = settings.MemoryBytes / 6;
         teacherModel = DecoderModel.Open(graph, teacher, CPU);
         studentModel = DecoderModel.Open(student.Graph, student.Tensors, CPU);
         distillation = new Distillation(teacherModel, studentModel);
         rows = TuningRows.From(calibration, settings);
         var bytes = 4L * rows.Count * rows.Length * graph.HiddenSize;
-        expected = new HiddenStates(rows.Count, rows.Length, graph.HiddenSize, bytes > FreeBytes / 4 ? spill : null);
+        expected = new HiddenStates(rows.Count, rows.Length, graph.HiddenSize, bytes > settings.MemoryBytes / 4 ? spill : null);
     }
-
-    private static long FreeBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 
     /// <summary>Tunes a checkpoint.</summary>
     /// <param name="graph">The float model.</param>
@@ -49,14 +52,16 @@ public sealed class EndToEndTuning : IDisposable
     /// <param name="calibration">Rows to tune on; a part of them is held out.</param>
     /// <param name="settings">Steps and their widths.</param>
     /// <param name="folder">Where the result (<see cref="TuningFiles.Best"/>) and what an interrupted tuning goes on from are kept.</param>
+    /// <param name="warn">Told where memory runs out and less is done at once: stable id and text.</param>
     /// <param name="progress">Told what is done, and how much of all (0 to 1).</param>
     /// <param name="cancel">Ends the work within a second or so; it can be taken up again.</param>
+    /// <param name="probe">Called before each step; tests let things fail there.</param>
     public static TuningOutcome Run(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings,
-        TuningFiles folder, Action<string, double>? progress = null, CancellationToken cancel = default)
+        TuningFiles folder, Action<string, string> warn, Action<string, double>? progress = null, CancellationToken cancel = default, Action<string>? probe = null)
     {
         TorchRuntime.EnsureLoaded();
         using var scope = NewDisposeScope();
-        using var tuning = new EndToEndTuning(graph, teacher, student, calibration, settings, folder.Spill, progress, cancel);
+        using var tuning = new EndToEndTuning(graph, teacher, student, calibration, settings, folder.Spill, warn, progress, cancel, probe);
         return tuning.Run(folder);
     }
 
@@ -83,13 +88,10 @@ public sealed class EndToEndTuning : IDisposable
             cancel.ThrowIfCancellationRequested();
             state.Step++;
             progress?.Invoke($"step {state.Step} of {settings.Steps}, held-out KL {state.Best:g3} (before {state.Before:g3})", (double)state.Step / settings.Steps);
-            Step(state.Step);
+            Guarded(() => Step(state.Step));
             if (state.Step % settings.Interval != 0 && state.Step != settings.Steps)
                 continue;
             var now = HeldOut();
-            if (Environment.GetEnvironmentVariable("AWQ_TUNE_LOG") is not null)
-                Console.Error.WriteLine($"step {state.Step}: held-out {now:g5}, training {training / Math.Max(1, trained):g5}, before {state.Before:g5}");
-            (training, trained) = (0, 0);
             if (now < state.Best)
             {
                 (state.Best, state.BestStep, state.Fruitless) = (now, state.Step, 0);
@@ -101,9 +103,6 @@ public sealed class EndToEndTuning : IDisposable
         }
         return new TuningOutcome(state.Step, state.BestStep, rows.TrainingTokens, rows.HeldOutTokens, state.Before, state.Best);
     }
-
-    private double training;
-    private long trained;
 
     private IEnumerable<Parameter> Parameters => layers.SelectMany(l => l.Parameters).Concat(outer.Values);
 
@@ -124,7 +123,7 @@ public sealed class EndToEndTuning : IDisposable
     private void OpenLayers()
     {
         // Float32 weights with their gradients, codes, masters and moments.
-        var resident = student.Graph.Layers.Sum(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))) * (settings.CodeRate > 0 ? 18L : 6L) < FreeBytes / 3;
+        var resident = student.Graph.Layers.Sum(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))) * 6L < settings.MemoryBytes / 3;
         foreach (var graph in student.Graph.Layers)
             layers.Add(new TunedLayer(studentModel, student, graph, settings, resident));
         if (student.Graph.Head.FinalNorm is not { } norm)
@@ -172,11 +171,9 @@ public sealed class EndToEndTuning : IDisposable
                 layers[i].Close();
         }
         var gradient = Judge(states[^1], chosen);
-        var factor = 0.5 * (1 + Math.Cos(Math.PI * (step - 1) / settings.Steps));
         foreach (var (name, parameter) in outer)
             if (studentModel[name].grad is { } own)
-                parameter.Step(own, step, factor);
-        RenewOuter();
+                parameter.Offer(own);
         for (var i = layers.Count - 1; i >= 0; i--)
         {
             cancel.ThrowIfCancellationRequested();
@@ -188,8 +185,36 @@ public sealed class EndToEndTuning : IDisposable
             records[i]?.Dispose();
             gradient.Dispose();
             gradient = entrance.grad!.MoveToOuterDisposeScope();
-            layers[i].Learn(step, factor);
+            layers[i].Offer();
             layers[i].Close();
+        }
+        // Only now that all gradients are there does anything move: a step that fails on its way can be repeated.
+        var factor = 0.5 * (1 + Math.Cos(Math.PI * (step - 1) / settings.Steps));
+        foreach (var layer in layers)
+            layer.Step(step, factor);
+        foreach (var parameter in outer.Values)
+            parameter.Step(step, factor);
+        RenewOuter();
+    }
+
+    /// <summary>Makes a step; where memory runs out, with nothing recorded but one layer at a time. The result is the same.</summary>
+    private void Guarded(Action step)
+    {
+        try
+        {
+            probe?.Invoke("tuning");
+            step();
+        }
+        catch (Exception e) when (OutOfMemory.Is(e) && recordingBytes > 0)
+        {
+            warn("TuningMemoryReduced", $"Memory ran out ({OutOfMemory.FirstLine(e)}): going on with one layer recorded at a time. The result is not affected.");
+            recordingBytes = 0;
+            foreach (var layer in layers)
+                layer.Reset();
+            RenewOuter();
+            NativeHeap.Trim();
+            probe?.Invoke("tuning");
+            step();
         }
     }
 
@@ -199,8 +224,7 @@ public sealed class EndToEndTuning : IDisposable
         using var scope = NewDisposeScope();
         var wanted = cat([.. chosen.Select(r => expected.View(r, 1))], 0).flatten(0, 1);
         var gradient = empty_like(wanted);
-        training += distillation.Measure(wanted, hidden.detach().flatten(0, 1), gradient);
-        trained += wanted.shape[0];
+        distillation.Measure(wanted, hidden.detach().flatten(0, 1), gradient);
         return gradient.view(hidden.shape).MoveToOuterDisposeScope();
     }
 
@@ -240,7 +264,7 @@ public sealed class EndToEndTuning : IDisposable
     /// <summary>The first layer from which on recordings fit into memory.</summary>
     private int FirstRecorded(long tokens)
     {
-        var left = settings.RecordingBytes;
+        var left = recordingBytes;
         for (var i = layers.Count - 1; i >= 0; i--)
         {
             var graph = student.Graph.Layers[i];

@@ -12,6 +12,7 @@ internal sealed class Parameter : IDisposable
 
     private readonly Tensor mean, square;
     private readonly double rate;
+    private Tensor? pending;
 
     /// <param name="value">Where it starts; copied.</param>
     /// <param name="rate">Width of the first step.</param>
@@ -36,22 +37,40 @@ internal sealed class Parameter : IDisposable
         return half.to(ScalarType.Float32);
     }
 
-    /// <summary>One step of Adam against the gradient.</summary>
+    /// <summary>Keeps the gradient of the coming step.</summary>
     /// <param name="gradient">Of the loss, in the master's shape.</param>
+    public void Offer(Tensor gradient)
+    {
+        Withdraw();
+        pending = gradient.detach().DetachFromDisposeScope();
+    }
+
+    /// <summary>Forgets it.</summary>
+    public void Withdraw()
+    {
+        pending?.Dispose();
+        pending = null;
+    }
+
+    /// <summary>One step of Adam against the gradient that was offered; none where there was none.</summary>
     /// <param name="step">From 1 on.</param>
     /// <param name="factor">What is left of the first step's width (0 to 1).</param>
-    public void Step(Tensor gradient, int step, double factor)
+    public void Step(int step, double factor)
     {
+        if (pending is null)
+            return;
         using var scope = NewDisposeScope();
-        mean.mul_(Beta1).add_(gradient, alpha: 1 - Beta1);
-        square.mul_(Beta2).addcmul_(gradient, gradient, 1 - Beta2);
+        mean.mul_(Beta1).add_(pending, alpha: 1 - Beta1);
+        square.mul_(Beta2).addcmul_(pending, pending, 1 - Beta2);
         var corrected = square.div(1 - Math.Pow(Beta2, step)).sqrt_().add_(Epsilon);
         Master.addcdiv_(mean, corrected, -rate * factor / (1 - Math.Pow(Beta1, step)));
+        Withdraw();
     }
 
     public void Dispose()
     {
         foreach (var tensor in State)
             tensor.Dispose();
+        Withdraw();
     }
 }

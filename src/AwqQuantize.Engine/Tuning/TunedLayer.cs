@@ -59,18 +59,27 @@ internal sealed class TunedLayer : IDisposable
         layer = null;
     }
 
-    /// <summary>One step against the gradients that a backward pass has left at the weights.</summary>
-    public void Learn(int step, double factor)
+    /// <summary>Takes the gradients that a backward pass has left at the weights for the coming step.</summary>
+    public void Offer()
     {
         foreach (var (module, linear) in linears)
             if (layer!.Weights[module + ".weight"].grad is { } gradient)
                 using (gradient)
-                    linear.Learn(gradient, step, factor);
+                    linear.Offer(gradient);
         foreach (var (name, parameter) in floats)
             if (layer!.Weights[name].grad is { } gradient)
                 using (gradient)
-                    parameter.Step(gradient, step, factor);
-        Renew();
+                    parameter.Offer(gradient);
+    }
+
+    /// <summary>One step.</summary>
+    public void Step(int step, double factor)
+    {
+        foreach (var linear in linears.Values)
+            linear.Step(step, factor);
+        foreach (var parameter in floats.Values)
+            parameter.Step(step, factor);
+        Reset();
     }
 
     /// <summary>What the checkpoint holds of all that is tuned, as it is now.</summary>

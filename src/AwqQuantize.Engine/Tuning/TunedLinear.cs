@@ -59,18 +59,27 @@ internal sealed class TunedLinear : IDisposable
         return Centred().mul(Scales.Stored().unsqueeze(2)).view(outputs, inputs).MoveToOuterDisposeScope();
     }
 
-    /// <summary>One step against the gradient of the weights.</summary>
+    /// <summary>Takes the gradient of the weights for the coming step.</summary>
     /// <param name="gradient">[out, in].</param>
-    public void Learn(Tensor gradient, int step, double factor)
+    public void Offer(Tensor gradient)
     {
         using var scope = NewDisposeScope();
         var grouped = gradient.view(outputs, -1, groupSize);
-        var ofScales = grouped.mul(Centred()).sum([2L]);
-        Codes?.Step(grouped.mul(Scales.Stored().unsqueeze(2)), step, factor);
-        Scales.Step(ofScales, step, factor);
+        Scales.Offer(grouped.mul(Centred()).sum([2L]));
+        Codes?.Offer(grouped.mul(Scales.Stored().unsqueeze(2)));
+    }
+
+    /// <summary>One step.</summary>
+    public void Step(int step, double factor)
+    {
+        using var scope = NewDisposeScope();
+        Scales.Step(step, factor);
         // A scale must stay one: positive, and a normal number in float16.
         Scales.Master.clamp_min_(6.2e-5);
-        Codes?.Master.copy_(Codes.Master.maximum(zeros.neg()).minimum(zeros.neg().add(15)));
+        if (Codes is null)
+            return;
+        Codes.Step(step, factor);
+        Codes.Master.copy_(Codes.Master.maximum(zeros.neg()).minimum(zeros.neg().add(15)));
     }
 
     /// <summary>What is stored of it now: group scales as [groups, out], and the packed codes where these are tuned.</summary>

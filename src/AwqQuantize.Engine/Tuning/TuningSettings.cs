@@ -33,6 +33,9 @@ public sealed record TuningSettings
     /// <summary>Most held-out tokens.</summary>
     public int HeldOutTokens { get; init; } = 16_384;
 
-    /// <summary>Bytes of recorded activations that may stay in memory between forward and backward; layers beyond run a second time.</summary>
-    public long RecordingBytes { get; init; } = 1L << 30;
+    /// <summary>
+    /// Memory to plan with: weights stay in it for all steps where they take less than a third, and a sixth may hold what backward
+    /// passes need; layers beyond that are read, and run, a second time.
+    /// </summary>
+    public long MemoryBytes { get; init; } = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 }

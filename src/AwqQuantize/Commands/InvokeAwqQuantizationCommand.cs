@@ -32,6 +32,10 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     public double MaxBitsPerWeight { get; set; } = 4.5;
 
     [Parameter]
+    [ValidateRange(0, 100_000)]
+    public int TuningStepCount { get; set; }
+
+    [Parameter]
     [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
     [ArgumentCompleter(typeof(DeviceCompleter))]
     public string Device { get; set; } = "auto";
@@ -96,9 +100,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
             Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || TuningStepCount > 0))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -TuningStepCount mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
@@ -147,6 +151,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
+        TuningSteps = IsGiven(nameof(TuningStepCount)) ? TuningStepCount : null,
         MaxBitsPerWeight = MaxBitsPerWeight,
         Device = Device,
         ForceCpu = ForceCpu,
