@@ -28,7 +28,7 @@ internal static class TuningBenchmark
         try
         {
             var (clock, last) = (Stopwatch.StartNew(), "");
-            var outcome = EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, rows, settings, new TuningFiles(folder.FullName), (_, text) => Console.Error.WriteLine(text),
+            var outcome = EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, rows, settings, new TuningFiles(folder.FullName, Directory.GetFiles(args[1] + ".awq-run", "residuals-*")), (_, text) => Console.Error.WriteLine(text),
                 (detail, _) => { if (detail != last) Console.Error.WriteLine(last = detail); });
             Console.WriteLine($"{outcome} {outcome.KlAfter / outcome.KlBefore:F3} of before, {clock.Elapsed.TotalSeconds:F1} s, peak {Process.GetCurrentProcess().PeakWorkingSet64 >> 20} MB");
         }

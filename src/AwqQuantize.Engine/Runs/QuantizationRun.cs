@@ -160,6 +160,8 @@ public sealed class QuantizationRun : IDisposable
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
+            if (TuningSteps > 0)
+                LayerPart.WriteResiduals(run.Residuals(i), layer, quantizer.Quantized);
             run.Commit(i, outcome, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
             NativeHeap.Trim();
         }
@@ -244,7 +246,7 @@ public sealed class QuantizationRun : IDisposable
         }
     }
 
-    private AwqSettings Settings() => (options.MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = options.GroupSize, Rounding = options.Rounding };
+    private AwqSettings Settings() => (options.MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = options.GroupSize, Rounding = options.Rounding, KeepResiduals = TuningSteps > 0 };
 
     private TokenRows ReadRows()
     {

@@ -18,7 +18,7 @@ internal static class TuningStage
     public static (TuningOutcome Outcome, string? Replacements) Run(ModelFolder folder, ModelGraph graph, ArchitectureCatalog catalog, string assembly, RunFolder run, TokenRows rows,
         TuningSettings settings, Action<string, string> warn, Action<string, double> progress, CancellationToken cancel, Action<string>? probe)
     {
-        var files = new TuningFiles(run.Path);
+        var files = new TuningFiles(run.Path, [.. graph.Layers.Select(l => run.Residuals(l.Index)).Where(File.Exists)]);
         if (!File.Exists(run.Tuning))
         {
             using var student = ModelSource.Open(assembly, catalog);

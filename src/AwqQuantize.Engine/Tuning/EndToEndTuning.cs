@@ -69,8 +69,8 @@ public sealed class EndToEndTuning : IDisposable
     {
         progress?.Invoke("float model", 0);
         Teach();
-        OpenLayers();
-        var (state, resumed) = (new TuningState(), folder.TryLoad(Parameters, out var earlier));
+        OpenLayers(folder);
+        var (state, resumed) = (new TuningState(), folder.TryLoad(State, out var earlier));
         if (resumed)
         {
             state = earlier!;
@@ -81,7 +81,7 @@ public sealed class EndToEndTuning : IDisposable
         else
         {
             state.Before = state.Best = HeldOut();
-            folder.Save(Parameters, state);
+            folder.Save(State, state);
         }
         while (state.Step < settings.Steps && state.Fruitless < settings.Patience)
         {
@@ -99,12 +99,12 @@ public sealed class EndToEndTuning : IDisposable
             }
             else
                 state.Fruitless++;
-            folder.Save(Parameters, state);
+            folder.Save(State, state);
         }
         return new TuningOutcome(state.Step, state.BestStep, rows.TrainingTokens, rows.HeldOutTokens, state.Before, state.Best);
     }
 
-    private IEnumerable<Parameter> Parameters => layers.SelectMany(l => l.Parameters).Concat(outer.Values);
+    private IEnumerable<Tensor> State => layers.SelectMany(l => l.State).Concat(outer.Values.SelectMany(o => o.State));
 
     /// <summary>What leaves the float model's last layer, for all rows.</summary>
     private void Teach()
@@ -120,12 +120,12 @@ public sealed class EndToEndTuning : IDisposable
         }
     }
 
-    private void OpenLayers()
+    private void OpenLayers(TuningFiles folder)
     {
-        // Float32 weights with their gradients, codes, masters and moments.
-        var resident = student.Graph.Layers.Sum(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))) * 6L < settings.MemoryBytes / 3;
+        // Float32 weights with their codes, masters and moments; where codes move, they are numbers of their own.
+        var resident = student.Graph.Layers.Sum(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))) * 10L < settings.MemoryBytes / 3;
         foreach (var graph in student.Graph.Layers)
-            layers.Add(new TunedLayer(studentModel, student, graph, settings, resident));
+            layers.Add(new TunedLayer(studentModel, student, graph, settings, resident, m => resident && settings.CodeRate > 0 ? folder.Residuals(m) : null));
         if (student.Graph.Head.FinalNorm is not { } norm)
             return;
         foreach (var name in new[] { norm.HasWeight ? norm.Module + ".weight" : null, norm.HasBias ? norm.Module + ".bias" : null }.OfType<string>())

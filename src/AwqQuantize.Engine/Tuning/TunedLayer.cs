@@ -19,19 +19,22 @@ internal sealed class TunedLayer : IDisposable
     private readonly Dictionary<string, Parameter> floats = [];
     private DecoderLayer? layer;
 
-    public TunedLayer(DecoderModel model, ModelSource source, LayerGraph graph, TuningSettings settings, bool resident)
+    public TunedLayer(DecoderModel model, ModelSource source, LayerGraph graph, TuningSettings settings, bool resident, Func<string, Tensor?> residuals)
     {
         (this.model, this.graph, this.resident) = (model, graph, resident);
         foreach (var linear in graph.Linears.Where(l => source.QuantizedModules.Contains(graph.Prefix + l.Module)))
+        {
+            using var close = residuals(graph.Prefix + linear.Module);
             linears[linear.Module] = new TunedLinear(source.Folder, graph.Prefix + linear.Module, [linear.Out, linear.In],
-                source.Quantization!.GroupSizeFor(linear.In), settings, resident);
+                source.Quantization!.GroupSizeFor(linear.In), settings, resident, close);
+        }
         using var first = model.LoadLayer(graph.Index);
         foreach (var name in graph.Parameters.Where(IsTuned).Select(p => p.Name))
             floats[name] = new Parameter(first.Weights[name], Rate(first.Weights[name], settings));
     }
 
     /// <summary>In the order that a saved state has.</summary>
-    public IEnumerable<Parameter> Parameters => linears.Values.SelectMany(l => l.Parameters).Concat(floats.Values);
+    public IEnumerable<Tensor> State => linears.Values.SelectMany(l => l.State).Concat(floats.Values.SelectMany(f => f.State));
 
     /// <summary>The layer with its weights as they are now, each asking for gradients.</summary>
     public DecoderLayer Open()

@@ -4,11 +4,7 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Tuning;
 
-/// <summary>
-/// A quantised linear whose group scales, and on request whose codes, follow the gradient: W = c · s with c = code - zero point.
-/// Codes move as latent numbers of which the nearest allowed code is used; the gradient passes the rounding unchanged
-/// (straight-through, arXiv 1308.3432).
-/// </summary>
+/// <summary>A quantised linear whose group scales, and on request whose codes, follow the gradient: W = c · s with c = code - zero point.</summary>
 internal sealed class TunedLinear : IDisposable
 {
     private readonly int outputs, inputs, groupSize;
@@ -21,8 +17,9 @@ internal sealed class TunedLinear : IDisposable
     /// <param name="shape">[out, in].</param>
     /// <param name="groupSize">Columns per group.</param>
     /// <param name="settings">Step widths.</param>
+    /// <param name="residuals">Where the float weights lie seen from the codes, [out, in]; null where codes stay as they are.</param>
     /// <param name="resident">Whether codes stay in memory, unpacked; else they are read whenever they are needed.</param>
-    public unsafe TunedLinear(ModelFolder folder, string module, long[] shape, int groupSize, TuningSettings settings, bool resident)
+    public unsafe TunedLinear(ModelFolder folder, string module, long[] shape, int groupSize, TuningSettings settings, bool resident, Tensor? residuals)
     {
         (this.folder, Module, outputs, inputs, this.groupSize) = (folder, module, (int)shape[0], (int)shape[1], groupSize);
         using var scope = NewDisposeScope();
@@ -36,8 +33,8 @@ internal sealed class TunedLinear : IDisposable
         fixed (sbyte* z = packed)
             AwqPacking.Unpack((int*)folder.Pointer(module + ".qzeros"), (byte*)z, outputs, groups);
         zeros = tensor(packed, [outputs, groups, 1]).DetachFromDisposeScope();
-        if (settings.CodeRate > 0)
-            Codes = new Parameter(ReadCentred().to(ScalarType.Float32), settings.CodeRate);
+        if (residuals is not null)
+            Codes = new LatentCodes(ReadCentred(), residuals, zeros, settings.CodeRate);
         else if (resident)
             centred = ReadCentred().DetachFromDisposeScope();
     }
@@ -47,10 +44,11 @@ internal sealed class TunedLinear : IDisposable
     /// <summary>[out, groups].</summary>
     public Parameter Scales { get; }
 
-    /// <summary>Latent codes, centred, [out, groups, group size]; null where codes stay.</summary>
-    public Parameter? Codes { get; }
+    /// <summary>Null where codes stay.</summary>
+    public LatentCodes? Codes { get; }
 
-    public IEnumerable<Parameter> Parameters => Codes is null ? [Scales] : [Scales, Codes];
+    /// <summary>All that has to be kept to go on later.</summary>
+    public IEnumerable<Tensor> State => Codes is null ? Scales.State : [.. Scales.State, Codes.Latent];
 
     /// <summary>The weights as they are now, [out, in] float32.</summary>
     public Tensor Weight()
@@ -66,7 +64,7 @@ internal sealed class TunedLinear : IDisposable
         using var scope = NewDisposeScope();
         var grouped = gradient.view(outputs, -1, groupSize);
         Scales.Offer(grouped.mul(Centred()).sum([2L]));
-        Codes?.Offer(grouped.mul(Scales.Stored().unsqueeze(2)));
+        Codes?.Offer(grouped);
     }
 
     /// <summary>One step.</summary>
@@ -76,10 +74,7 @@ internal sealed class TunedLinear : IDisposable
         Scales.Step(step, factor);
         // A scale must stay one: positive, and a normal number in float16.
         Scales.Master.clamp_min_(6.2e-5);
-        if (Codes is null)
-            return;
-        Codes.Step(step, factor);
-        Codes.Master.copy_(Codes.Master.maximum(zeros.neg()).minimum(zeros.neg().add(15)));
+        Codes?.Step(factor);
     }
 
     /// <summary>What is stored of it now: group scales as [groups, out], and the packed codes where these are tuned.</summary>
@@ -98,16 +93,14 @@ internal sealed class TunedLinear : IDisposable
 
     public void Dispose()
     {
-        foreach (var parameter in Parameters)
-            parameter.Dispose();
+        Scales.Dispose();
+        Codes?.Dispose();
         zeros.Dispose();
         centred?.Dispose();
     }
 
     /// <summary>Codes minus zero points, [out, groups, group size].</summary>
-    private Tensor Centred() => Codes is not null
-        ? Codes.Master.round().maximum(zeros.neg()).minimum(zeros.neg().add(15))
-        : centred?.alias() ?? ReadCentred();
+    private Tensor Centred() => Codes is not null ? Codes.Nearest() : centred?.alias() ?? ReadCentred();
 
     private unsafe Tensor ReadCentred()
     {

@@ -18,8 +18,8 @@ public sealed record TuningSettings
     /// <summary>First step width of norm weights and biases.</summary>
     public double FloatRate { get; init; } = 5e-4;
 
-    /// <summary>First step width of the codes, in codes; 0 leaves them as they are.</summary>
-    public double CodeRate { get; init; }
+    /// <summary>First step width of the codes, in codes; 0 leaves them as they are, as does a model whose weights do not fit into memory.</summary>
+    public double CodeRate { get; init; } = 0.005;
 
     /// <summary>Steps between two looks at the held-out rows.</summary>
     public int Interval { get; init; } = 25;
