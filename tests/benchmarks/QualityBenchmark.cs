@@ -26,11 +26,8 @@ internal static class QualityBenchmark
         ("default", s => s),
         ("one sweep", s => s with { Sweeps = 1 }),
         ("maximum", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
-        ("fine", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, RefineDirections = true }),
-        ("channels", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, RefineChannels = true }),
-        ("fine+channels", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, RefineDirections = true, RefineChannels = true }),
-        ("max no judge", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, JudgeByBlock = false }),
-        ("fine no judge", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, RefineDirections = true, RefineChannels = true, JudgeByBlock = false }),
+        ("maximum, wide ranges", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, WideRanges = true }),
+        ("maximum, no judge", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, JudgeByBlock = false }),
         ("float layers", s => s),
         ("maximum+float layers", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
     ];

@@ -17,6 +17,9 @@ public sealed record AwqSettings
     /// <summary>Whether ranges are fitted to the importance of the inputs, or span minimum and maximum.</summary>
     public bool FitRanges { get; init; } = true;
 
+    /// <summary>Whether both ends of a range are pulled in on their own, and further: for groups with extreme weights.</summary>
+    public bool WideRanges { get; init; }
+
     /// <summary>Most sweeps of <see cref="GroupDescent"/> after compensated rounding; they end when one brings less than 0.1 %.</summary>
     public int Sweeps { get; init; } = 4;
 
@@ -28,10 +31,6 @@ public sealed record AwqSettings
 
     /// <summary>Whether these sweeps also refit the group scales.</summary>
     public bool RefitScales { get; init; } = true;
-
-    public bool RefineDirections { get; init; }
-
-    public bool RefineChannels { get; init; }
 
     /// <summary>Output rows on which candidates of a scale group are judged.</summary>
     public int SearchRows { get; init; } = 384;

@@ -37,17 +37,14 @@ internal sealed unsafe class BlockJudge(DecoderLayer layer, int block, Tensor sa
     /// <summary>Puts Q(W · s) / s where W was.</summary>
     private void Place(ScaleConsumer consumer, Tensor original, float[] s, float[] importance, AwqSettings settings)
     {
+        using var scope = NewDisposeScope();
         using var scales = tensor(s);
         var scaled = original.cpu() * scales;
-        var linear = new QuantizedLinear((int)scaled.shape[0], (int)scaled.shape[1], settings.GroupSize);
         var weight = new float[importance.Length];
         for (var i = 0; i < weight.Length; i++)
             weight[i] = importance[i] / (s[i] * s[i]);
-        var w = TensorMemory.Floats(scaled);
         fixed (float* p = settings.FitRanges ? weight : null)
-            RangeFit.Fit(w, p, linear);
-        NearestRounding.Round(w, linear);
-        linear.Dequantize(w);
+            RangeFit.RoundInPlace(TensorMemory.Floats(scaled), p, (int)scaled.shape[0], (int)scaled.shape[1], settings.GroupSize);
         layer.Weights[consumer.Module + ".weight"].copy_(scaled.div_(scales));
     }
 }

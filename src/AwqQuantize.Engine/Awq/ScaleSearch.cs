@@ -16,9 +16,6 @@ public enum ScaleKind
 
     /// <summary>Inputs over weights, as later versions of AWQ have it.</summary>
     Duo,
-
-    /// <summary>One of the others, improved by a search around it.</summary>
-    Refined,
 }
 
 /// <summary>One candidate: its scales, and what it costs.</summary>
@@ -43,6 +40,7 @@ public sealed unsafe class ScaleSearch
     private readonly int[]? channelOf;
     private readonly float[] inputs;
     private readonly float[] weights;
+    private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it
 
     /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, in host memory.</param>
     /// <param name="curvature">Of their common input.</param>
@@ -54,6 +52,7 @@ public sealed unsafe class ScaleSearch
         (this.curvature, this.settings) = (curvature, settings);
         channelOf = group.Consumers[0].Channel;
         sample = Sample(linears, settings.SearchRows);
+        linear = new QuantizedLinear((int)sample.shape[0], curvature.Columns, settings.GroupSize);
         inputs = PerChannel(magnitude, group.Channels);
         weights = PerChannel(WeightMagnitudes(linears, settings.GroupSize), group.Channels);
     }
@@ -73,7 +72,6 @@ public sealed unsafe class ScaleSearch
                         best = refined;
             }
         }
-        Refine(tried, cancel);
         sample.Dispose();
         return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
 
@@ -86,60 +84,6 @@ public sealed unsafe class ScaleSearch
         }
     }
 
-    /// <summary>The second round.</summary>
-    private void Refine(List<ScaleCandidate> tried, CancellationToken cancel)
-    {
-        var start = tried.MinBy(c => c.Loss)!;
-        var best = start;
-        if (settings.RefineDirections)
-        {
-            var squares = new double[inputs.Length];
-            var pivots = new double[inputs.Length];
-            for (var i = 0; i < curvature.Columns; i++)
-            {
-                var c = channelOf is null ? i : channelOf[i];
-                squares[c] += TensorMemory.Floats(curvature.H)[(long)i * curvature.Columns + i];
-                pivots[c] += curvature.Pivots[i];
-            }
-            var directions = new[] { inputs.Select(x => (double)x), weights.Select(w => (double)w), squares, pivots }.Select(ScaleRefinement.Direction).OfType<float[]>();
-            best = ScaleRefinement.AlongDirections(best, directions, Try);
-        }
-        if (settings.RefineChannels)
-            best = ScaleRefinement.ByChannel(best, Shares(best.Scales), Try);
-        if (best != start)
-            tried.Add(best);
-
-        ScaleCandidate Try(float[] scales)
-        {
-            cancel.ThrowIfCancellationRequested();
-            return Judge(ScaleKind.Refined, start.Ratio, scales);
-        }
-    }
-
-    /// <summary>How much each channel adds to the loss of rounding to nearest, weighted as in compensated rounding.</summary>
-    private float[] Shares(float[] scales)
-    {
-        using var scope = NewDisposeScope();
-        var n = curvature.Columns;
-        var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
-        var importance = new float[n];
-        for (var i = 0; i < n; i++)
-            importance[i] = curvature.Pivots[i] / (s[i] * s[i]);
-        using var factors = tensor(s);
-        var scaled = sample * factors;
-        var rounded = scaled.clone();
-        var linear = new QuantizedLinear((int)sample.shape[0], n, settings.GroupSize);
-        fixed (float* weight = importance)
-            RangeFit.Fit(TensorMemory.Floats(scaled), weight, linear);
-        NearestRounding.Round(TensorMemory.Floats(scaled), linear);
-        linear.Dequantize(TensorMemory.Floats(rounded));
-        var errors = rounded.sub_(scaled).pow_(2).sum([0L]);
-        var columns = new float[n];
-        for (var i = 0; i < n; i++)
-            columns[i] = TensorMemory.Floats(errors)[i] * importance[i];
-        return PerChannel(columns, scales.Length);
-    }
-
     /// <summary>The loss of any scales on the sampled rows.</summary>
     /// <param name="kind">Reported with the candidate.</param>
     /// <param name="ratio">Reported with the candidate.</param>
@@ -149,7 +93,6 @@ public sealed unsafe class ScaleSearch
         using var scope = NewDisposeScope();
         var n = curvature.Columns;
         var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
-        var linear = new QuantizedLinear((int)sample.shape[0], n, settings.GroupSize);
         var scaled = sample.clone();
         var w = TensorMemory.Floats(scaled);
         var importance = new float[n];
@@ -165,10 +108,10 @@ public sealed unsafe class ScaleSearch
             RangeFit.Fit(w, weight, linear);
         return new ScaleCandidate(kind, ratio, scales, settings.Rounding == RoundingMode.Compensated
             ? CompensatedRounding.Round(sample, curvature, linear, s)
-            : NearestLoss(w, linear, s));
+            : NearestLoss(w, s));
     }
 
-    private double NearestLoss(float* scaled, QuantizedLinear linear, float[] s)
+    private double NearestLoss(float* scaled, float[] s)
     {
         NearestRounding.Round(scaled, linear);
         var error = empty_like(sample);

@@ -10,6 +10,8 @@ namespace AwqQuantize.Engine.Calibration;
 /// </summary>
 public sealed unsafe class HiddenStates : IDisposable
 {
+    private const long Piece = 16L << 20;
+
     private string? file;
     private Tensor buffer;
 
@@ -48,8 +50,17 @@ public sealed unsafe class HiddenStates : IDisposable
     /// <summary>Overwrites rows.</summary>
     public void Store(int from, Tensor values)
     {
-        using var view = View(from, (int)values.shape[0]);
-        view.copy_(values);
+        using (var view = View(from, (int)values.shape[0]))
+            view.copy_(values);
+        Release(from, (int)values.shape[0]);
+    }
+
+    /// <summary>Some rows are not needed for a while: where they are on disk, they leave memory.</summary>
+    public void Release(int from, int count)
+    {
+        var perRow = (long)Length * Width;
+        if (OnDisk)
+            MappedPages.Drop(TensorMemory.Floats(buffer) + from * perRow, count * perRow * sizeof(float));
     }
 
     /// <summary>
@@ -78,6 +89,7 @@ public sealed unsafe class HiddenStates : IDisposable
             mapped.copy_(kept);
         buffer.Dispose();
         (buffer, file) = (mapped, path);
+        Release(0, Rows);
     }
 
     /// <summary>Writes the states where a later process can take them up.</summary>
@@ -85,8 +97,12 @@ public sealed unsafe class HiddenStates : IDisposable
     {
         var data = (byte*)TensorMemory.Floats(buffer);
         var left = Tokens * Width * sizeof(float);
-        for (long at = 0; at < left; at += 1 << 26)
-            stream.Write(new ReadOnlySpan<byte>(data + at, (int)Math.Min(1 << 26, left - at)));
+        for (long at = 0; at < left; at += Piece)
+        {
+            stream.Write(new ReadOnlySpan<byte>(data + at, (int)Math.Min(Piece, left - at)));
+            if (OnDisk)
+                MappedPages.Drop(data + at, Math.Min(Piece, left - at));
+        }
     }
 
     /// <summary>Reads what <see cref="Save"/> wrote.</summary>
@@ -94,8 +110,12 @@ public sealed unsafe class HiddenStates : IDisposable
     {
         var data = (byte*)TensorMemory.Floats(buffer);
         var left = Tokens * Width * sizeof(float);
-        for (long at = 0; at < left; at += 1 << 26)
-            stream.ReadExactly(new Span<byte>(data + at, (int)Math.Min(1 << 26, left - at)));
+        for (long at = 0; at < left; at += Piece)
+        {
+            stream.ReadExactly(new Span<byte>(data + at, (int)Math.Min(Piece, left - at)));
+            if (OnDisk)
+                MappedPages.Drop(data + at, Math.Min(Piece, left - at));
+        }
     }
 
     public void Dispose()

@@ -26,7 +26,24 @@ public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
             result.Dispose();
             throw;
         }
-        folder.Release(name);
+        if (device.type == TorchSharp.DeviceType.CPU)
+            return result;
+        using (result)
+            return result.to(device);
+    }
+
+    public unsafe Tensor? ReadRows(string name, ReadOnlySpan<long> rows, Device device)
+    {
+        var result = empty([rows.Length, folder.Entry(name).Shape[1]], ScalarType.Float32);
+        try
+        {
+            folder.ReadRows(name, rows, TensorMemory.Floats(result));
+        }
+        catch
+        {
+            result.Dispose();
+            throw;
+        }
         if (device.type == TorchSharp.DeviceType.CPU)
             return result;
         using (result)

@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -66,4 +67,18 @@ public sealed record QuantizationOptions
 
     /// <summary>Architecture descriptions besides those of the module: files or folders.</summary>
     public IReadOnlyList<string> ArchitecturePath { get; init; } = [];
+
+    /// <summary>What these options mean for a layer.</summary>
+    public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = GroupSize, Rounding = Rounding, KeepResiduals = Tuning is not null };
+
+    /// <summary>What they mean for end-to-end tuning; null where there is none.</summary>
+    public TuningSettings? Tuning
+    {
+        get
+        {
+            var settings = new TuningSettings { MemoryBytes = MemoryLimit ?? Compute.ProcessMemory.Available };
+            var steps = NoCalibration ? 0 : TuningSteps ?? (MaxQuality ? settings.Steps : 0);
+            return steps == 0 ? null : settings with { Steps = steps };
+        }
+    }
 }

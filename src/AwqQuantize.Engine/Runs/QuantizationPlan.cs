@@ -1,6 +1,7 @@
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -42,47 +43,70 @@ public sealed record QuantizationPlan
     /// <summary>How it is found out which linears stay float for their sensitivity; null where none are looked for, or the budget has no room for any.</summary>
     public required SensitivityPlan? Sensitivity { get; init; }
 
+    /// <summary>Whether the hidden states of that are kept on disk.</summary>
+    public required bool MeasuredOnDisk { get; init; }
+
+    /// <summary>End-to-end tuning after the layers; null where there is none.</summary>
+    public TuningPlan? Tuning { get; init; }
+
     /// <summary>Bytes that the run writes at most at one time: parts, the assembled checkpoint, hidden states.</summary>
     public required long DiskBytes { get; init; }
 
     /// <summary>Predicted peak of resident memory, in bytes.</summary>
     public required long PeakMemory { get; init; }
 
+    /// <summary>Bytes of it that are hidden states; 0 where they are on disk.</summary>
+    public required long HiddenStatesMemory { get; init; }
+
+    /// <summary>Bytes that the run tries to get along with: the user's limit, or what is free.</summary>
+    public required long MemoryLimit { get; init; }
+
     /// <summary>Whether hidden states are kept on disk from the start.</summary>
     public required bool HiddenStatesOnDisk { get; init; }
 
-    /// <summary>Rows that run at once.</summary>
-    public required int RowsAtOnce { get; init; }
+    /// <summary>Rows that run at once, and most bytes of inputs that are kept to leave a block.</summary>
+    public required Batching Batching { get; init; }
 
-    /// <summary>Floating-point operations of one forward of all calibration tokens through the layers.</summary>
-    public required double ForwardOperations { get; init; }
+    /// <summary>Work of each layer.</summary>
+    public required IReadOnlyList<WorkEstimate> LayerWork { get; init; }
 
-    // Resident after libtorch and the runtime are up, plus what the allocators keep.
-    private const long Baseline = 260L << 20;
+    /// <summary>Work of all layers, and of what surrounds them.</summary>
+    public required WorkEstimate Work { get; init; }
 
-    // Tokens that run at once: enough for the matrix kernels' peak, few enough to stay small.
-    private const int TokensAtOnce = 2048;
+    /// <summary>Of the machine; null where it was not measured.</summary>
+    public MachineSpeed? Speed { get; init; }
+
+    /// <summary>Predicted time, as busy as the machine is now; null where its speed was not measured.</summary>
+    public TimeSpan? Duration { get; init; }
+
+    /// <summary>Predicted seconds of each layer, or, where the machine's speed was not measured, its work in any unit.</summary>
+    public IReadOnlyList<double> LayerSeconds { get; init; } = [];
 
     /// <summary>Makes the plan of a run.</summary>
     /// <param name="options">What is wanted.</param>
     /// <param name="graph">The model.</param>
     /// <param name="folder">Its weights.</param>
-    /// <param name="rows">Calibration rows.</param>
+    /// <param name="rows">Calibration rows; 0 without calibration.</param>
     /// <param name="length">Tokens per row.</param>
-    public static QuantizationPlan Make(QuantizationOptions options, ModelGraph graph, ModelFolder folder, int rows, int length)
+    /// <param name="resident">Bytes that the process holds already; 0 for a fresh one.</param>
+    /// <param name="speed">Of the machine, where a duration is wanted.</param>
+    public static QuantizationPlan Make(QuantizationOptions options, ModelGraph graph, ModelFolder folder, int rows, int length, long resident = 0, MachineSpeed? speed = null)
     {
         var floating = new Dictionary<string, string>();
-        long packed = 0, weights = 0, layerBytes = 0, gram = 0, widest = 0, largestLinear = 0;
-        var (count, operations) = (0, 0.0);
+        var work = new List<WorkEstimate>();
+        long packed = 0, weights = 0;
+        var count = 0;
+        var memory = new MemoryEstimate(graph, options, rows, length);
+        var limit = options.MemoryLimit ?? ProcessMemory.Available;
+        var start = Math.Max(resident, MemoryEstimate.FreshProcess);
+        var batching = Batching.Choose(memory, rows, length, limit - start, options.Settings.KeptInputBytes, out var onDisk);
+        var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         foreach (var layer in graph.Layers)
         {
             var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
-            long bytes = layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)), inLayer = 0;
             foreach (var linear in layer.Linears)
             {
                 var size = (long)linear.In * linear.Out;
-                if (linear.Expert < 0)
-                    operations += 2.0 * size * rows * length;
                 if (kept.TryGetValue(linear.Module, out var reason))
                 {
                     floating[layer.Prefix + linear.Module] = reason;
@@ -91,33 +115,44 @@ public sealed record QuantizationPlan
                 count++;
                 weights += size;
                 packed += QuantizedBytes(size, options.GroupSize);
-                inLayer += size;
-                gram = Math.Max(gram, 4L * linear.In * linear.In);
-                widest = Math.Max(widest, Math.Max(linear.In, linear.Out));
-                largestLinear = Math.Max(largestLinear, 4 * size);
             }
-            layerBytes = Math.Max(layerBytes, bytes + inLayer);
+            work.Add(WorkEstimate.Of(layer, kept, settings, (long)rows * length, length));
         }
-        var size_ = packed + folder.Tensors.Values.Sum(t => 2 * t.ElementCount) - 2 * weights;
-        var hidden = 4L * rows * length * graph.HiddenSize;
-        var limit = options.MemoryLimit ?? FreeMemory();
-        var atOnce = Math.Max(1, Math.Min(rows, TokensAtOnce / Math.Max(1, length)));
-        // A layer with its codes; H, its permuted copy and its factor; a linear's errors, targets and columns; one micro-batch.
-        var working = Baseline + layerBytes + 3 * gram + 3 * largestLinear + 4L * atOnce * Math.Max(1, length) * (3 * widest + 4 * graph.HiddenSize);
+        var tensors = packed + folder.Tensors.Values.Sum(t => 2 * t.ElementCount) - 2 * weights;
         var bits = weights == 0 ? 0 : 8.0 * packed / weights;
         var sensitivity = options.MaxQuality
             ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
-        // Before the walk over the layers there are the states of the sets that are measured instead.
-        hidden = Math.Max(hidden, sensitivity?.HiddenBytes ?? 0);
-        var onDisk = rows > 0 && working + hidden > limit * 0.9;
+        var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
+        if (sensitivity is not null)
+            total += Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
+        var tuning = options.Tuning is { } tuned && rows > 0
+            ? TuningPlan.Make(graph, tuned, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights) : null;
+        total += tuning?.Work ?? WorkEstimate.None;
+        // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
+        var measuring = memory.Working(batching.RowsAtOnce, 0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
+        var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
+        measuring = sensitivity is null ? 0 : measuring + (measuredOnDisk ? 0 : sensitivity.HiddenBytes);
+        var hidden = onDisk ? 0 : memory.HiddenStates;
         return new QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
-            QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = size_,
-            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, DiskBytes = 2 * (size_ + 2 * (sensitivity?.SpareWeights ?? 0)) + 3 * hidden, HiddenStatesOnDisk = onDisk,
-            RowsAtOnce = atOnce, ForwardOperations = operations,
-            PeakMemory = working + (onDisk ? 0 : hidden),
+            QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = tensors,
+            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, Tuning = tuning, MeasuredOnDisk = measuredOnDisk,
+            DiskBytes = 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
+            Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
+            PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
+            Speed = speed,
+            LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
+            Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
         };
+    }
+
+    /// <summary>The float model over a little text, and the checkpoint's files.</summary>
+    private static WorkEstimate Surroundings(ModelGraph graph, ModelFolder folder, List<WorkEstimate> layers, int rows, int length, long size)
+    {
+        const double SanityTokens = 512;
+        var forward = rows == 0 ? 0 : layers.Sum(w => w.Forward) * Math.Min(1, SanityTokens / ((double)rows * length)) + 2 * SanityTokens * graph.HiddenSize * graph.VocabularySize;
+        return new WorkEstimate(0, forward, 0, (rows == 0 ? 1 : 2) * folder.ByteSize + 2.0 * size);
     }
 
     /// <summary>The same plan once it is known what stays float for its sensitivity.</summary>
@@ -128,6 +163,23 @@ public sealed record QuantizationPlan
         FloatModules = FloatModules.Concat(reasons).ToDictionary(), QuantizedModules = QuantizedModules - reasons.Count,
         Size = Size + 2 * weights - QuantizedBytes(weights, GroupSize), BitsPerWeight = BitsPerWeight + (16 - BitsPerWeight) * weights / Weights,
     };
+
+    /// <summary>Each set is quantised on its own; all streams go through the layers, those of the shortlist on to the logits.</summary>
+    private static WorkEstimate Measuring(ModelGraph graph, QuantizationOptions options, SensitivityPlan plan, double forwardPerToken)
+    {
+        var settings = SensitivityStage.Settings(options);
+        var statistics = (long)plan.StatisticsPieces * plan.PieceLength;
+        var measured = (double)plan.MeasuredPieces * plan.PieceLength;
+        var total = new WorkEstimate(0, forwardPerToken / graph.LayerCount * (plan.LayerForwards * measured + graph.LayerCount * statistics)
+            + 2.0 * (plan.Shortlist + 1) * measured * graph.HiddenSize * graph.VocabularySize, 0, 0);
+        foreach (var set in plan.Sets)
+        {
+            var layer = graph.Layers[set.Layer];
+            var others = layer.Linears.Where(l => !set.Modules.Contains(l.Module)).ToDictionary(l => l.Module, _ => "");
+            total += WorkEstimate.Of(layer, others, settings, statistics, plan.PieceLength);
+        }
+        return total;
+    }
 
     /// <summary>Refuses what cannot end well.</summary>
     /// <exception cref="AwqException"><c>DiskFull</c>, <c>NothingToQuantize</c>.</exception>
@@ -147,6 +199,4 @@ public sealed record QuantizationPlan
     }
 
     private static long QuantizedBytes(long weights, int groupSize) => weights / 2 + weights / groupSize * 2 + weights / groupSize / 2;
-
-    private static long FreeMemory() => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 }

@@ -34,6 +34,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelFolder folder;
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
+    private readonly Device device;
     private QuantizationPlan plan;
     private readonly ArchitectureCatalog catalog;
     private TuningOutcome? tuning;
@@ -41,6 +42,8 @@ public sealed class QuantizationRun : IDisposable
     private IReadOnlyDictionary<string, string> sensitive = new Dictionary<string, string>();
     private readonly List<string> warnings = [];
     private readonly Action<string>? probe;
+    private Batching batching;
+    private long peak;
 
     private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe)
     {
@@ -59,18 +62,22 @@ public sealed class QuantizationRun : IDisposable
             if (graph.MatchedByShape)
                 Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
             rows = options.NoCalibration ? null : ReadRows();
-            plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0);
+            device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+            var speed = MachineSpeed.Measure(device, graph);
+            plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
         }
         catch
         {
             folder.Dispose();
             throw;
         }
+        batching = plan.Batching;
     }
 
     /// <summary>What a run would do; nothing is computed or written.</summary>
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
     {
+        TorchRuntime.EnsureLoaded();
         using var run = new QuantizationRun(options, observer, cancel, null);
         run.plan.Check();
         return run.plan;
@@ -94,42 +101,43 @@ public sealed class QuantizationRun : IDisposable
     {
         var clock = Stopwatch.StartNew();
         plan.Check();
-        var device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+        ProcessMemory.ResetPeak();
         using var inference = no_grad();
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
-        using var run = RunFolder.Open(plan.Path, Fingerprint(device), options.Force && !options.Resume);
+        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume);
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));
         if (graph.UnreadConfigKeys.Count > 0)
             observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
-        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", graph.LayerCount, first);
+        observer.Decision(string.Create(CultureInfo.InvariantCulture,
+            $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB), {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
+        batching = run.Remember(plan.Batching);
+        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
         if (!File.Exists(run.OuterPart))
         {
             meter.Stage("embedding and head", 0);
             LayerPart.WriteOuter(run.OuterPart, folder, graph);
         }
+        meter.Begin();
         Layers(model, run, meter, first);
         var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
         meter.Stage("putting the checkpoint together", 1);
-        Assemble(run, outcomes, device);
-        if (rows is not null && TuningSteps > 0)
-            Tune(run, outcomes, device, meter);
+        Assemble(run, outcomes);
+        if (options.Tuning is { } settings)
+            Tune(run, outcomes, settings, meter);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
-        return Result(outcomes, device, clock.Elapsed);
+        return Result(outcomes, clock.Elapsed);
     }
 
-    private int TuningSteps => options.TuningSteps ?? (options.MaxQuality ? new TuningSettings().Steps : 0);
-
     /// <summary>Tunes the assembled checkpoint, and assembles it again with what came of it.</summary>
-    private void Tune(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device, ProgressMeter meter)
+    private void Tune(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, TuningSettings settings, ProgressMeter meter)
     {
-        var settings = new TuningSettings { Steps = TuningSteps, MemoryBytes = options.MemoryLimit ?? new TuningSettings().MemoryBytes };
         (tuning, var replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe);
         observer.Decision($"Tuning: held-out KL {tuning.KlBefore:g4} before, {tuning.KlAfter:g4} after {tuning.BestStep} of {tuning.Steps} steps.");
         meter.Stage("putting the checkpoint together", 1);
-        Assemble(run, outcomes, device, replacements);
+        Assemble(run, outcomes, replacements);
     }
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
@@ -150,20 +158,23 @@ public sealed class QuantizationRun : IDisposable
         if (first == graph.LayerCount)
             return;
         using var hidden = Enter(model, run, first);
-        var batch = new MicroBatch(plan.RowsAtOnce, run.Spill, Warn, probe);
+        meter.Begin();
+        var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
+        var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
             cancel.ThrowIfCancellationRequested();
             using var layer = model.LoadLayer(i);
             CheckFinite(layer);
-            var quantizer = new LayerQuantizer(layer, hidden, Settings(), StayFloat(layer.Graph), batch, cancel);
+            var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
-            if (TuningSteps > 0)
+            if (options.Tuning is not null)
                 LayerPart.WriteResiduals(run.Residuals(i), layer, quantizer.Quantized);
-            run.Commit(i, outcome, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
-            NativeHeap.Trim();
+            run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
+            layer.Dispose();
+            NativeHeap.Return();
         }
     }
 
@@ -176,8 +187,8 @@ public sealed class QuantizationRun : IDisposable
                 observer.Decision($"No linear stays float for its sensitivity: groups of {options.GroupSize} take {plan.BitsPerWeight:0.###} bits per weight, and the smallest would lead beyond {options.MaxBitsPerWeight:0.###} (-MaxBitsPerWeight).");
             return;
         }
-        var batch = new MicroBatch(Math.Max(1, plan.RowsAtOnce * rows!.Length / plan.Sensitivity.PieceLength), run.Spill, Warn, probe);
-        sensitivity = SensitivityStage.Run(plan, model, rows, run, new AwqSettings { GroupSize = options.GroupSize, Rounding = options.Rounding, Sweeps = 1 }, batch,
+        var batch = new MicroBatch(Math.Max(1, batching.RowsAtOnce * rows!.Length / plan.Sensitivity.PieceLength), run.Spill, Warn, probe);
+        sensitivity = SensitivityStage.Run(plan, model, rows, run, SensitivityStage.Settings(options), batch,
             (detail, fraction) => meter.Before("what each part costs in 4 bits", detail, fraction), cancel);
         sensitive = SensitivityStage.Reasons(graph, sensitivity);
         plan = plan.Keeping(sensitive, sensitivity.Where(s => s.StaysFloat).Sum(s => s.Set.Weights));
@@ -205,10 +216,10 @@ public sealed class QuantizationRun : IDisposable
             hidden.Load(stream);
             return hidden;
         }
-        for (var from = 0; from < rows.Rows.Count; from += plan.RowsAtOnce)
+        for (var from = 0; from < rows.Rows.Count; from += batching.RowsAtOnce)
         {
             using var scope = NewDisposeScope();
-            var some = rows.Rows.Skip(from).Take(plan.RowsAtOnce).ToList();
+            var some = rows.Rows.Skip(from).Take(batching.RowsAtOnce).ToList();
             var ids = tensor(some.SelectMany(r => r).Select(i => (long)i).ToArray(), [some.Count, rows.Length]);
             hidden.Store(from, model.Embed(ids));
         }
@@ -246,13 +257,13 @@ public sealed class QuantizationRun : IDisposable
         }
     }
 
-    private AwqSettings Settings() => (options.MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = options.GroupSize, Rounding = options.Rounding, KeepResiduals = TuningSteps > 0 };
-
     private TokenRows ReadRows()
     {
         var data = options.CalibrationData.Count > 0 ? options.CalibrationData : [Path.Combine(options.ModuleRoot, "Calibration")];
         var length = Math.Min(options.SequenceLength ?? (options.MaxQuality ? MaximumLength : DefaultLength), graph.MaxPositions);
         var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? (options.MaxQuality ? MaximumRows : DefaultRows), cancel, options.Seed);
+        // The tokenizer and the text are done with; what they took is given back before the weights come.
+        NativeHeap.Return();
         observer.Decision($"Calibrating on {read.Rows.Count} rows of {read.Length} tokens ({read.Tokens} of {read.Available} available).");
         if (read.Tokens < FewTokens)
             Warn("FewCalibrationTokens", $"Only {read.Tokens} calibration tokens are used; with fewer than {FewTokens} the model becomes worse than it could be.");
@@ -260,17 +271,17 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint(Device device)
+    private Dictionary<string, string> Fingerprint()
     {
-        var values = Identity(device);
-        if (TuningSteps > 0)
-            values["TuningSteps"] = TuningSteps.ToString(CultureInfo.InvariantCulture);
+        var values = Identity();
+        if (options.Tuning is { } tuned)
+            values["TuningSteps"] = tuned.Steps.ToString(CultureInfo.InvariantCulture);
         if (options.MaxQuality)
             values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
         return values;
     }
 
-    private Dictionary<string, string> Identity(Device device) => new()
+    private Dictionary<string, string> Identity() => new()
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
         ["Source"] = SourceIdentity.Of(folder),
@@ -284,7 +295,7 @@ public sealed class QuantizationRun : IDisposable
         ["Device"] = device.type.ToString(),
     };
 
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device, string? replacements = null)
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, string? replacements = null)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
@@ -298,25 +309,34 @@ public sealed class QuantizationRun : IDisposable
         var floating = experts.Concat(plan.FloatModules.Keys).Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
         var config = AwqConfigWriter.Create(folder.Config.Root, new QuantizationConfig(options.GroupSize, ModuleExclusions.Create(floating, quantized)));
         File.WriteAllText(Path.Combine(run.Assembly, ModelFolder.ConfigFile), PythonJson.Write(config));
-        ReportFile.Write(run.Assembly, Report(outcomes, device));
+        ReportFile.Write(run.Assembly, Report(outcomes));
     }
 
-    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes, Device device) => new()
+    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes) => new()
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
-        Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
+        Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
 
-    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, Device device, TimeSpan duration) => new()
+    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, TimeSpan duration) => new()
     {
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
-        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Tuning = tuning, Duration = duration, PeakMemory = Process.GetCurrentProcess().PeakWorkingSet64,
+        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Tuning = tuning, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
         Device = device.ToString(), Layers = outcomes, Warnings = warnings,
     };
+
+    /// <summary>Most memory since this was last asked.</summary>
+    private long Peak()
+    {
+        var now = ProcessMemory.Peak;
+        peak = Math.Max(peak, now);
+        ProcessMemory.ResetPeak();
+        return now;
+    }
 
     private void Warn(string id, string message)
     {

@@ -13,6 +13,9 @@ internal static class SensitivityStage
 {
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
+    /// <summary>How each set is quantised for the measurement: as by default, but that descent ends after a sweep.</summary>
+    public static AwqSettings Settings(QuantizationOptions options) => new() { GroupSize = options.GroupSize, Rounding = options.Rounding, Sweeps = 1 };
+
     /// <summary>The decision of an earlier start of this run, or a new one.</summary>
     public static IReadOnlyList<ModuleSensitivity> Run(
         QuantizationPlan plan, DecoderModel model, TokenRows rows, RunFolder run, AwqSettings settings, MicroBatch batch, Action<string, double> progress, CancellationToken cancel)
@@ -20,7 +23,7 @@ internal static class SensitivityStage
         if (File.Exists(run.Sensitivity))
             return JsonSerializer.Deserialize<List<ModuleSensitivity>>(File.ReadAllBytes(run.Sensitivity), Json)!;
         var sensitivity = plan.Sensitivity!;
-        var walk = new SensitivityWalk(model, sensitivity, rows.Rows, settings, batch, plan.HiddenStatesOnDisk ? run.Path : null, cancel);
+        var walk = new SensitivityWalk(model, sensitivity, rows.Rows, settings, batch, plan.MeasuredOnDisk ? run.Path : null, cancel);
         var decided = FloatBudget.Choose(walk.Run(progress), sensitivity.SpareWeights);
         AtomicFile.WriteText(run.Sensitivity, JsonSerializer.Serialize(decided, Json));
         return decided;

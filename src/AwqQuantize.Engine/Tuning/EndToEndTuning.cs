@@ -30,12 +30,14 @@ public sealed class EndToEndTuning : IDisposable
     private readonly HiddenStates expected;
     private readonly Action<string, string> warn;
     private readonly Action<string>? probe;
+    private readonly TuningMemory memory;
     private long recordingBytes;
 
     private EndToEndTuning(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings, string spill,
         Action<string, string> warn, Action<string, double>? progress, CancellationToken cancel, Action<string>? probe)
     {
         (this.student, this.settings, this.warn, this.progress, this.cancel, this.probe) = (student, settings, warn, progress, cancel, probe);
+        memory = TuningMemory.Of(student.Graph, settings);
         recordingBytes = settings.MemoryBytes / 6;
         teacherModel = DecoderModel.Open(graph, teacher, CPU);
         studentModel = DecoderModel.Open(student.Graph, student.Tensors, CPU);
@@ -122,10 +124,8 @@ public sealed class EndToEndTuning : IDisposable
 
     private void OpenLayers(TuningFiles folder)
     {
-        // Float32 weights with their codes, masters and moments; where codes move, they are numbers of their own.
-        var resident = student.Graph.Layers.Sum(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))) * 10L < settings.MemoryBytes / 3;
         foreach (var graph in student.Graph.Layers)
-            layers.Add(new TunedLayer(studentModel, student, graph, settings, resident, m => resident && settings.CodeRate > 0 ? folder.Residuals(m) : null));
+            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
         if (student.Graph.Head.FinalNorm is not { } norm)
             return;
         foreach (var name in new[] { norm.HasWeight ? norm.Module + ".weight" : null, norm.HasBias ? norm.Module + ".bias" : null }.OfType<string>())
@@ -267,9 +267,7 @@ public sealed class EndToEndTuning : IDisposable
         var left = recordingBytes;
         for (var i = layers.Count - 1; i >= 0; i--)
         {
-            var graph = student.Graph.Layers[i];
-            // Each linear's input and output, each about twice, and the norms.
-            left -= tokens * 4 * (12L * student.Graph.HiddenSize + graph.Linears.Where(l => l.Expert <= 0).Sum(l => (l.Expert < 0 ? 3L : 24L) * (l.In + l.Out)));
+            left -= TuningMemory.Recording(student.Graph.Layers[i], student.Graph.HiddenSize, tokens);
             if (left < 0)
                 return i + 1;
         }
