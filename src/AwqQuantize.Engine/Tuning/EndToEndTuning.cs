@@ -10,7 +10,7 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Tuning;
 
 /// <summary>
-/// Tunes what a 4-bit checkpoint holds beside its codes (group scales, norm weights, biases) so that the whole quantised model
+/// Tunes what a 4-bit checkpoint holds (group scales, norm weights and biases, then codes, too) so that the whole quantised model
 /// predicts what the float model predicts: gradient descent on KL(float‖quantised), end to end. Layers pass by one after another in
 /// both directions; what a layer's gradient needs is recorded where memory allows, else the layer runs a second time (gradient
 /// checkpointing, arXiv 1604.06174), so that a model of any size can be tuned. Held-out rows decide when it ends and which step is
@@ -85,13 +85,18 @@ public sealed class EndToEndTuning : IDisposable
             state.Before = state.Best = HeldOut();
             folder.Save(State, state);
         }
-        while (state.Step < settings.Steps && state.Fruitless < settings.Patience)
+        while (state.Step < settings.Steps)
         {
             cancel.ThrowIfCancellationRequested();
+            if (state.Step < ScaleSteps && state.Fruitless >= settings.Patience)
+            {
+                state.Step = ScaleSteps;
+                continue;
+            }
             state.Step++;
             progress?.Invoke($"step {state.Step} of {settings.Steps}, held-out KL {state.Best:g3} (before {state.Before:g3})", (double)state.Step / settings.Steps);
             Guarded(() => Step(state.Step));
-            if (state.Step % settings.Interval != 0 && state.Step != settings.Steps)
+            if (state.Step % settings.Interval != 0 && state.Step != settings.Steps && state.Step != ScaleSteps)
                 continue;
             var now = HeldOut();
             if (now < state.Best)
@@ -105,6 +110,15 @@ public sealed class EndToEndTuning : IDisposable
         }
         return new TuningOutcome(state.Step, state.BestStep, rows.TrainingTokens, rows.HeldOutTokens, state.Before, state.Best);
     }
+
+    private bool TunesCodes => memory.WeightsStay && settings.CodeRate > 0 && layers.Any(l => l.TunesCodes);
+
+    /// <summary>
+    /// Steps in which codes stay. What the scales can mend is mended first; then the codes move with them. Both parts begin with wide
+    /// steps and end with narrow ones, and while codes move the model may become worse before it becomes better: only the first part
+    /// ends early.
+    /// </summary>
+    private int ScaleSteps => TunesCodes ? settings.Steps / 2 : settings.Steps;
 
     private IEnumerable<Tensor> State => layers.SelectMany(l => l.State).Concat(outer.Values.SelectMany(o => o.State));
 
@@ -185,11 +199,12 @@ public sealed class EndToEndTuning : IDisposable
             records[i]?.Dispose();
             gradient.Dispose();
             gradient = entrance.grad!.MoveToOuterDisposeScope();
-            layers[i].Offer();
+            layers[i].Offer(step > ScaleSteps);
             layers[i].Close();
         }
         // Only now that all gradients are there does anything move: a step that fails on its way can be repeated.
-        var factor = 0.5 * (1 + Math.Cos(Math.PI * (step - 1) / settings.Steps));
+        var (begin, end) = step > ScaleSteps ? (ScaleSteps, settings.Steps) : (0, ScaleSteps);
+        var factor = 0.5 * (1 + Math.Cos(Math.PI * (step - 1 - begin) / (end - begin)));
         foreach (var layer in layers)
             layer.Step(step, factor);
         foreach (var parameter in outer.Values)

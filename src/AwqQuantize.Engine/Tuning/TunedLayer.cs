@@ -36,6 +36,8 @@ internal sealed class TunedLayer : IDisposable
     /// <summary>In the order that a saved state has.</summary>
     public IEnumerable<Tensor> State => linears.Values.SelectMany(l => l.State).Concat(floats.Values.SelectMany(f => f.State));
 
+    public bool TunesCodes => linears.Values.Any(l => l.Codes is not null);
+
     /// <summary>The layer with its weights as they are now, each asking for gradients.</summary>
     public DecoderLayer Open()
     {
@@ -63,12 +65,13 @@ internal sealed class TunedLayer : IDisposable
     }
 
     /// <summary>Takes the gradients that a backward pass has left at the weights for the coming step.</summary>
-    public void Offer()
+    /// <param name="codes">Whether codes move in it.</param>
+    public void Offer(bool codes)
     {
         foreach (var (module, linear) in linears)
             if (layer!.Weights[module + ".weight"].grad is { } gradient)
                 using (gradient)
-                    linear.Offer(gradient);
+                    linear.Offer(gradient, codes);
         foreach (var (name, parameter) in floats)
             if (layer!.Weights[name].grad is { } gradient)
                 using (gradient)

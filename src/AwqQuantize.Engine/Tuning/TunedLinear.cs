@@ -59,12 +59,14 @@ internal sealed class TunedLinear : IDisposable
 
     /// <summary>Takes the gradient of the weights for the coming step.</summary>
     /// <param name="gradient">[out, in].</param>
-    public void Offer(Tensor gradient)
+    /// <param name="codes">Whether codes move in it.</param>
+    public void Offer(Tensor gradient, bool codes)
     {
         using var scope = NewDisposeScope();
         var grouped = gradient.view(outputs, -1, groupSize);
         Scales.Offer(grouped.mul(Centred()).sum([2L]));
-        Codes?.Offer(grouped);
+        if (codes)
+            Codes?.Offer(grouped);
     }
 
     /// <summary>One step.</summary>

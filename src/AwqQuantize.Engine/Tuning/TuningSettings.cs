@@ -3,7 +3,7 @@ namespace AwqQuantize.Engine.Tuning;
 /// <summary>How a quantised model is tuned against the float one.</summary>
 public sealed record TuningSettings
 {
-    /// <summary>Steps at most; a held-out part of the rows ends the tuning earlier.</summary>
+    /// <summary>Steps at most: half of them for scales, norms and biases alone, half with codes; all for the former where codes stay.</summary>
     public int Steps { get; init; } = 300;
 
     /// <summary>Tokens that a step looks at.</summary>
@@ -24,7 +24,7 @@ public sealed record TuningSettings
     /// <summary>Steps between two looks at the held-out rows.</summary>
     public int Interval { get; init; } = 25;
 
-    /// <summary>Looks at the held-out rows without a gain after which the tuning ends.</summary>
+    /// <summary>Looks at the held-out rows without a gain after which scales, norms and biases are left to themselves.</summary>
     public int Patience { get; init; } = 3;
 
     /// <summary>One of this many rows is held out.</summary>
