@@ -1,8 +1,17 @@
 using AwqQuantize.Benchmarks;
 using AwqQuantize.Engine.Compute;
 
-TorchRuntime.EnsureLoaded();
-return args is [var name, ..] && Commands.TryGetValue(name, out var run) ? run(args[1..]) : Usage();
+if (args is not [var name, ..] || !Commands.TryGetValue(name, out var run))
+{
+    return Usage();
+}
+
+if (!name.StartsWith("tokenizer", StringComparison.Ordinal))
+{
+    TorchRuntime.EnsureLoaded();
+}
+
+return run(args[1..]);
 
 static int Usage()
 {
@@ -27,5 +36,6 @@ internal static partial class Program
         },
         ["tokenizer"] = TokenizerBenchmark.Run,
         ["tuning"] = TuningBenchmark.Run,
+        ["tokenizer-load"] = TokenizerLoadBenchmark.Run,
     };
 }

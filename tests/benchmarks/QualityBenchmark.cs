@@ -26,7 +26,6 @@ internal static class QualityBenchmark
         ("default", s => s),
         ("one sweep", s => s with { Sweeps = 1 }),
         ("maximum", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
-        ("maximum, wide ranges", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, WideRanges = true }),
         ("maximum, no judge", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, JudgeByBlock = false }),
         ("float layers", s => s),
         ("maximum+float layers", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),

@@ -17,9 +17,6 @@ public sealed record AwqSettings
     /// <summary>Whether ranges are fitted to the importance of the inputs, or span minimum and maximum.</summary>
     public bool FitRanges { get; init; } = true;
 
-    /// <summary>Whether both ends of a range are pulled in on their own, and further: for groups with extreme weights.</summary>
-    public bool WideRanges { get; init; }
-
     /// <summary>Most sweeps of <see cref="GroupDescent"/> after compensated rounding; they end when one brings less than 0.1 %.</summary>
     public int Sweeps { get; init; } = 4;
 

@@ -20,7 +20,7 @@ public static unsafe class LinearRounding
         var compensated = settings.Rounding == RoundingMode.Compensated;
         var importance = compensated ? curvature.Pivots : Diagonal(curvature.H);
         fixed (float* weight = settings.FitRanges ? importance : null)
-            RangeFit.Fit(w, weight, linear, settings.WideRanges);
+            RangeFit.Fit(w, weight, linear);
         if (compensated)
         {
             loss = CompensatedRounding.Round(weights, curvature, linear);

@@ -15,8 +15,7 @@ public static unsafe class RangeFit
     /// <param name="w">The group's weights.</param>
     /// <param name="importance">Weight of each squared error; null where plain minimum and maximum are wanted.</param>
     /// <param name="n">Group size.</param>
-    /// <param name="wide">Whether the ends are also pulled in on their own, down to a tenth.</param>
-    public static (float Scale, float Zero) Group(float* w, float* importance, int n, bool wide = false)
+    public static (float Scale, float Zero) Group(float* w, float* importance, int n)
     {
         var (min, max) = GroupRange.Extremes(w, n);
         var best = GroupRange.Span(min, max);
@@ -28,10 +27,6 @@ public static unsafe class RangeFit
             var shrink = 1 - 0.04f * step;
             Try(GroupRange.Span(min * shrink, max * shrink));
         }
-        if (wide)
-            for (var low = 1f; low > 0.09f; low -= 0.1f)
-                for (var high = 1f; high > 0.09f; high -= 0.1f)
-                    Try(GroupRange.Span(min * low, max * high));
         var centre = best;
         foreach (var nudge in Nudges)
             for (var shift = -1; shift <= 1; shift++)
@@ -51,8 +46,7 @@ public static unsafe class RangeFit
     /// <param name="weights">[rows, columns].</param>
     /// <param name="importance">[columns], or null for plain minimum and maximum.</param>
     /// <param name="into">Receives scales and zero points.</param>
-    /// <param name="wide">See <see cref="Group"/>.</param>
-    public static void Fit(float* weights, float* importance, QuantizedLinear into, bool wide = false)
+    public static void Fit(float* weights, float* importance, QuantizedLinear into)
     {
         var (columns, n, groups) = (into.Columns, into.GroupSize, into.Groups);
         RowParallel.For(into.Rows, columns * (importance == null ? 2L : 22L), (from, to) =>
@@ -60,7 +54,7 @@ public static unsafe class RangeFit
             for (var row = from; row < to; row++)
                 for (var g = 0; g < groups; g++)
                 {
-                    var (scale, zero) = Group(weights + (long)row * columns + (long)g * n, importance == null ? null : importance + (long)g * n, n, wide);
+                    var (scale, zero) = Group(weights + (long)row * columns + (long)g * n, importance == null ? null : importance + (long)g * n, n);
                     into.Scales[(long)row * groups + g] = scale;
                     into.Zeros[(long)row * groups + g] = (byte)zero;
                 }

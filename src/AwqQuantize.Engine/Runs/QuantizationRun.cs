@@ -104,7 +104,7 @@ public sealed class QuantizationRun : IDisposable
         ProcessMemory.ResetPeak();
         using var inference = no_grad();
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
-        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume);
+        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume, cancel);
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));

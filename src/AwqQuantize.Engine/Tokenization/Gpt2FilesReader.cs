@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using AwqQuantize.Engine.Tokenization.Decoders;
 using AwqQuantize.Engine.Tokenization.Models;
@@ -12,27 +11,14 @@ internal static class Gpt2FilesReader
 {
     public static TokenizerDefinition Read(string vocabularyPath, string mergesPath, TransformersConfig config)
     {
-        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
-        JsonElement vocabulary = JsonParts.ReadFile(vocabularyPath);
-        if (vocabulary.ValueKind != JsonValueKind.Object)
+        TokenTable tokens = JsonParts.ReadFile(vocabularyPath, json =>
         {
-            throw TokenizerErrors.Invalid($"'{vocabularyPath}' is not an object of tokens and ids");
-        }
-
-        foreach (JsonProperty token in vocabulary.EnumerateObject())
-        {
-            ids[token.Name] = token.Value.ValueKind == JsonValueKind.Number && token.Value.TryGetInt32(out int id) && id >= 0 ? id
-                : throw TokenizerErrors.Invalid($"'{vocabularyPath}' holds a token whose value is not an id");
-        }
-
-        // Only the line feed ends a line: merges hold other characters that some take for line ends.
-        string[] lines = Encoding.UTF8.GetString(File.ReadAllBytes(mergesPath)).Split('\n');
-        var merges = new List<MergePair>(lines.Length);
-        foreach (string line in lines.Select(line => line.TrimEnd('\r')).Where(line => line.Length > 0 && !line.StartsWith("#version", StringComparison.Ordinal)))
-        {
-            merges.Add(ModelReader.SplitMerge(line, merges.Count));
-        }
-
+            var reader = new Utf8JsonReader(json);
+            reader.Read();
+            return reader.TokenType == JsonTokenType.StartObject ? new VocabularyReader().ReadTokens(ref reader, json.Length / 16)
+                : throw TokenizerErrors.Invalid($"'{vocabularyPath}' is not an object of tokens and ids");
+        });
+        List<MergePair> merges = MappedFile.Read(mergesPath, file => ReadMerges(file, tokens));
         bool qwen = config.TokenizerClass == "Qwen2Tokenizer";
         if (!qwen && config.TokenizerClass is not ("" or "GPT2Tokenizer" or "CodeGenTokenizer" or "PreTrainedTokenizer"))
         {
@@ -41,11 +27,27 @@ internal static class Gpt2FilesReader
 
         return new TokenizerDefinition
         {
-            Model = new BpeModel(new Vocabulary(ids), merges, new BpeOptions()),
+            Model = new BpeModel(new Vocabulary(tokens), merges, new BpeOptions()),
             AddedTokens = [.. config.DeclaredTokens()],
             Normalizer = qwen ? new UnicodeFormNormalizer(compatibility: false, compose: true) : null,
             PreTokenizer = qwen ? ByteLevelParts.SplitBy(ByteLevelParts.Pattern(@"\p{N}")) : [new ByteLevelSplitter(config.AddPrefixSpace ?? false, useRegex: true)],
             Decoder = new ByteLevelDecoder(),
         };
+    }
+
+    // Only the line feed ends a line: merges hold other characters that some take for line ends.
+    private static List<MergePair> ReadMerges(ReadOnlySpan<byte> file, TokenTable tokens)
+    {
+        var merges = new List<MergePair>(tokens.Count);
+        foreach (Range range in file.Split((byte)'\n'))
+        {
+            ReadOnlySpan<byte> line = file[range].TrimEnd((byte)'\r');
+            if (line.Length > 0)
+            {
+                VocabularyReader.AddLine(line, tokens, merges);
+            }
+        }
+
+        return merges;
     }
 }

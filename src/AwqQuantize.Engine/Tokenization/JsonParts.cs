@@ -45,15 +45,22 @@ internal static class JsonParts
     }
 
     /// <summary>A file's JSON as a tree; for small files.</summary>
-    public static JsonElement ReadFile(string path)
+    public static JsonElement ReadFile(string path) => ReadFile(path, static json => JsonElement.Parse(json));
+
+    /// <summary>Gives a file's bytes to what reads them, and says which file it is that is malformed.</summary>
+    public static T ReadFile<T>(string path, MappedFile.Reading<T> read)
     {
         try
         {
-            return JsonSerializer.Deserialize<JsonElement>(File.ReadAllBytes(path));
+            return MappedFile.Read(path, read);
         }
         catch (JsonException error)
         {
             throw TokenizerErrors.Invalid($"'{path}' is not JSON ({error.Message})", error);
+        }
+        catch (InvalidOperationException error)
+        {
+            throw TokenizerErrors.Invalid($"'{path}' holds a value of the wrong kind ({error.Message})", error);
         }
     }
 }

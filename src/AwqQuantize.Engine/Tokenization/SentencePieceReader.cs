@@ -49,8 +49,8 @@ internal static class SentencePieceReader
 
     private static TokenizerDefinition MakeBpe(SentencePieceModel model, TransformersConfig config)
     {
-        Dictionary<string, int> ids = Ids(model);
-        var bpe = new BpeModel(new Vocabulary(ids), MergesOf(model, ids), new BpeOptions
+        TokenTable tokens = Tokens(model);
+        var bpe = new BpeModel(new Vocabulary(tokens), MergesOf(model, tokens), new BpeOptions
         {
             UnknownToken = model.PieceAt(model.UnknownId),
             FuseUnknown = true,
@@ -76,7 +76,7 @@ internal static class SentencePieceReader
     private static TokenizerDefinition MakeUnigram(SentencePieceModel model, TransformersConfig config)
     {
         double[] scores = [.. model.Pieces.Select(piece => (double)piece.Score)];
-        var unigram = new UnigramModel(new Vocabulary(Ids(model)), scores, model.UnknownId >= 0 ? model.UnknownId : null, model.ByteFallback);
+        var unigram = new UnigramModel(new Vocabulary(Tokens(model)), scores, model.UnknownId >= 0 ? model.UnknownId : null, model.ByteFallback);
         return WithMetaspace(unigram, model, config);
     }
 
@@ -105,46 +105,39 @@ internal static class SentencePieceReader
         };
     }
 
-    private static Dictionary<string, int> Ids(SentencePieceModel model)
+    private static TokenTable Tokens(SentencePieceModel model)
     {
-        var ids = new Dictionary<string, int>(model.Pieces.Count, StringComparer.Ordinal);
+        var tokens = new TokenTable(model.Pieces.Count);
         for (int id = 0; id < model.Pieces.Count; id++)
         {
-            ids[model.Pieces[id].Text] = id;
+            tokens.Add(model.Pieces[id].Text, id);
         }
 
-        return ids;
+        return tokens;
     }
 
-    private static List<MergePair> MergesOf(SentencePieceModel model, Dictionary<string, int> ids)
+    private static List<MergePair> MergesOf(SentencePieceModel model, TokenTable tokens)
     {
-        Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> known = ids.GetAlternateLookup<ReadOnlySpan<char>>();
-        var merges = new List<(string Left, string Right, float Score, int LeftLength, int RightLength)>();
+        var merges = new List<(MergePair Pair, float Score, int LeftLength, int RightLength)>();
+        var splits = new List<MergePair>();
         foreach (SentencePiece piece in model.Pieces)
         {
-            var splits = new List<(int Left, int Right, int At)>();
-            for (int at = 1; at < piece.Text.Length; at++)
-            {
-                if (!char.IsLowSurrogate(piece.Text[at]) && known.TryGetValue(piece.Text.AsSpan(0, at), out int left) && known.TryGetValue(piece.Text.AsSpan(at), out int right))
-                {
-                    splits.Add((left, right, at));
-                }
-            }
-
-            merges.AddRange(splits.Order().Select(split => (piece.Text[..split.At], piece.Text[split.At..], piece.Score,
-                Characters(piece.Text.AsSpan(0, split.At)), Characters(piece.Text.AsSpan(split.At)))));
+            splits.Clear();
+            tokens.AddSplits(tokens.IndexOf(piece.Text), splits);
+            merges.AddRange(splits.OrderBy(pair => (tokens.IdAt(pair.Left), tokens.IdAt(pair.Right)))
+                .Select(pair => (pair, piece.Score, Characters(tokens.Utf8At(pair.Left)), Characters(tokens.Utf8At(pair.Right)))));
         }
 
         return [.. merges.OrderByDescending(merge => merge.Score).ThenByDescending(merge => merge.LeftLength).ThenByDescending(merge => merge.RightLength)
-            .Select(merge => new MergePair(merge.Left, merge.Right))];
+            .Select(merge => merge.Pair)];
     }
 
-    private static int Characters(ReadOnlySpan<char> text)
+    private static int Characters(ReadOnlySpan<byte> utf8)
     {
-        int count = text.Length;
-        foreach (char c in text)
+        int count = 0;
+        foreach (byte value in utf8)
         {
-            count -= char.IsLowSurrogate(c) ? 1 : 0;
+            count += (value & 0xC0) != 0x80 ? 1 : 0;
         }
 
         return count;

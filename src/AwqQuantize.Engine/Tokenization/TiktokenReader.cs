@@ -30,7 +30,7 @@ internal static class TiktokenReader
 
     public static TokenizerDefinition Read(ReadOnlySpan<byte> file, string path, TransformersConfig config)
     {
-        var ranks = new Dictionary<string, int>(StringComparer.Ordinal);
+        var ranks = new TokenTable(file.Length / 16);
         foreach (Range range in file.Split((byte)'\n'))
         {
             ReadOnlySpan<byte> line = file[range].TrimEnd((byte)'\r');
@@ -45,7 +45,7 @@ internal static class TiktokenReader
                 throw TokenizerErrors.Invalid($"'{path}' has a line that is not a token and its rank");
             }
 
-            ranks[Token(Encoding.ASCII.GetString(line[..space]), path)] = rank;
+            ranks.Add(Token(Encoding.ASCII.GetString(line[..space]), path), rank);
         }
 
         // The pattern is in the model's Python code, never in its files.
@@ -73,13 +73,13 @@ internal static class TiktokenReader
         JsonElement config = file.ValueKind == JsonValueKind.Object && file.TryGetProperty("config", out JsonElement given) ? given : throw TokenizerErrors.Invalid($"'{path}' has no 'config'");
         int specialCount = JsonParts.Count(config, "default_num_special_tokens", path);
         int size = JsonParts.Count(config, "default_vocab_size", path) - specialCount;
-        var ids = new Dictionary<string, int>(StringComparer.Ordinal);
+        var ids = new TokenTable();
         foreach (JsonElement token in JsonParts.List(file, "vocab", path))
         {
             int rank = JsonParts.Count(token, "rank", path);
             if (rank < size)
             {
-                ids[Token(JsonParts.Text(token, "token_bytes", path), path)] = rank + specialCount;
+                ids.Add(Token(JsonParts.Text(token, "token_bytes", path), path), rank + specialCount);
             }
         }
 
@@ -122,29 +122,22 @@ internal static class TiktokenReader
         }
     }
 
-    private static TokenizerDefinition Make(Dictionary<string, int> ranks, string pattern) => new()
+    private static TokenizerDefinition Make(TokenTable ranks, string pattern) => new()
     {
         Model = new BpeModel(new Vocabulary(ranks), MergesOf(ranks), new BpeOptions { IgnoreMerges = true }),
         PreTokenizer = ByteLevelParts.SplitBy(pattern),
         Decoder = new ByteLevelDecoder(),
     };
 
-    private static List<MergePair> MergesOf(Dictionary<string, int> ranks)
+    private static List<MergePair> MergesOf(TokenTable ranks)
     {
-        Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> known = ranks.GetAlternateLookup<ReadOnlySpan<char>>();
-        var merges = new List<MergePair>();
-        foreach ((string token, _) in ranks.OrderBy(pair => pair.Value))
+        var merges = new List<MergePair>(ranks.Count);
+        var splits = new List<MergePair>();
+        foreach (int index in Enumerable.Range(0, ranks.Count).OrderBy(ranks.IdAt))
         {
-            var splits = new List<(int Left, int Right, int At)>();
-            for (int at = 1; at < token.Length; at++)
-            {
-                if (known.TryGetValue(token.AsSpan(0, at), out int left) && known.TryGetValue(token.AsSpan(at), out int right))
-                {
-                    splits.Add((left, right, at));
-                }
-            }
-
-            merges.AddRange(splits.Order().Select(split => new MergePair(token[..split.At], token[split.At..], split.Left, split.Right)));
+            splits.Clear();
+            ranks.AddSplits(index, splits);
+            merges.AddRange(splits.OrderBy(pair => (ranks.IdAt(pair.Left), ranks.IdAt(pair.Right))));
         }
 
         return merges;

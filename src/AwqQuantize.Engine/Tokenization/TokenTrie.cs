@@ -6,7 +6,7 @@ namespace AwqQuantize.Engine.Tokenization;
 /// <summary>Finds the leftmost, and of these the longest, of many strings in a text.</summary>
 internal sealed class TokenTrie
 {
-    private readonly CharTrie trie;
+    private readonly CharTrie trie = new();
     private readonly SearchValues<char> firstChars;
     private readonly bool isEmpty;
 
@@ -24,10 +24,11 @@ internal sealed class TokenTrie
             {
                 throw TokenizerErrors.Invalid($"the added tokens with ids {ids[content]} and {id} are looked for as the same text");
             }
+
+            trie.Add(content, id);
         }
 
         isEmpty = ids.Count == 0;
-        trie = new CharTrie(ids);
         firstChars = SearchValues.Create(ids.Keys.Select(content => content[0]).Distinct().ToArray());
     }
 

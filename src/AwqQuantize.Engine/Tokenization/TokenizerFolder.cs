@@ -15,14 +15,21 @@ internal static class TokenizerFolder
 
         try
         {
-            TransformersConfig config = TransformersConfig.Read(folder);
             if (Existing(folder, "tokenizer.json") is { } json)
             {
+                if (!asTransformers)
+                {
+                    return TokenizerJsonReader.Read(json);
+                }
+
+                // Both are long where a model has thousands of added tokens.
+                Task<TransformersConfig> reading = Task.Run(() => TransformersConfig.Read(folder));
                 TokenizerDefinition definition = TokenizerJsonReader.Read(json);
-                return asTransformers ? config.Apply(definition) : definition;
+                return reading.GetAwaiter().GetResult().Apply(definition);
             }
 
             // The other formats hold less than a tokenizer: without the config they mean nothing.
+            TransformersConfig config = TransformersConfig.Read(folder);
             return config.Apply(ReadOther(folder, config));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

@@ -13,22 +13,7 @@ internal static class TokenizerJsonReader
     private static readonly string[] Known =
         ["version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model"];
 
-    public static TokenizerDefinition Read(string path)
-    {
-        byte[] json = File.ReadAllBytes(path);
-        try
-        {
-            return Read(json);
-        }
-        catch (JsonException error)
-        {
-            throw TokenizerErrors.Invalid($"'{path}' is not JSON ({error.Message})", error);
-        }
-        catch (InvalidOperationException error)
-        {
-            throw TokenizerErrors.Invalid($"'{path}' holds a value of the wrong kind ({error.Message})", error);
-        }
-    }
+    public static TokenizerDefinition Read(string path) => JsonParts.ReadFile(path, Read);
 
     /// <summary>Reads the file's bytes; malformed JSON is a <see cref="JsonException"/>.</summary>
     public static TokenizerDefinition Read(ReadOnlySpan<byte> json)

@@ -62,8 +62,8 @@ internal sealed class TransformersConfig
     private List<AddedToken> WithConfigTokens(IReadOnlyList<AddedToken> tokens)
     {
         var all = new List<AddedToken>(tokens);
-        all.AddRange(DeclaredTokens().Where(token => !tokens.Any(known => known with { Id = null } == token with { Id = null }))
-            .Select(token => token with { Id = null }));
+        var known = tokens.Select(token => token with { Id = null }).ToHashSet();
+        all.AddRange(DeclaredTokens().Select(token => token with { Id = null }).Where(token => !known.Contains(token)));
         var contents = all.Select(token => token.Content).ToHashSet(StringComparer.Ordinal);
         all.AddRange(SpecialTokens().Where(token => contents.Add(token.Content)));
         return all;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 
 namespace AwqQuantize.Engine.Tokenization.Models;
@@ -21,20 +22,13 @@ internal sealed class BpeModel : TokenModel
     private readonly WordBoundaries? boundaries;
 
     /// <param name="pairs">The merges, best first.</param>
-    public BpeModel(Vocabulary vocabulary, IReadOnlyList<MergePair> pairs, BpeOptions options)
+    public BpeModel(Vocabulary vocabulary, List<MergePair> pairs, BpeOptions options)
         : base(vocabulary)
     {
         this.options = options;
         plainSymbols = string.IsNullOrEmpty(options.ContinuingSubwordPrefix) && string.IsNullOrEmpty(options.EndOfWordSuffix);
-        merges = ReadMerges(pairs, options.ContinuingSubwordPrefix?.Length ?? 0);
-        Array.Fill(symbolOfChar, -1);
-        foreach ((string token, int id) in vocabulary.Tokens)
-        {
-            if (token.Length == 1)
-            {
-                symbolOfChar[token[0]] = id;
-            }
-        }
+        merges = MergeTable.Make(vocabulary.Tokens, pairs, Encoding.UTF8.GetByteCount(options.ContinuingSubwordPrefix ?? ""));
+        FindSymbols(vocabulary.Tokens);
 
         for (int value = 0; value < 256; value++)
         {
@@ -54,7 +48,7 @@ internal sealed class BpeModel : TokenModel
 
         if (plainSymbols && !options.IgnoreMerges && !vocabulary.HasSharedIds)
         {
-            boundaries = WordBoundaries.Find(pairs, symbolOfChar, options);
+            boundaries = WordBoundaries.Find(pairs, vocabulary.Tokens, symbolOfChar, options);
         }
     }
 
@@ -72,6 +66,20 @@ internal sealed class BpeModel : TokenModel
             int length = boundaries.NextBoundary(text);
             EncodeWord(text[..length], bytesPending: false, workspace);
             text = text[length..];
+        }
+    }
+
+    /// <summary>The tokens that are one UTF-16 code unit.</summary>
+    private void FindSymbols(TokenTable tokens)
+    {
+        Array.Fill(symbolOfChar, -1);
+        for (int index = 0; index < tokens.Count; index++)
+        {
+            ReadOnlySpan<byte> token = tokens.Utf8At(index);
+            if (token.Length is > 0 and <= 3 && Rune.DecodeFromUtf8(token, out Rune rune, out int length) == OperationStatus.Done && length == token.Length)
+            {
+                symbolOfChar[rune.Value] = tokens.IdAt(index);
+            }
         }
     }
 
@@ -229,54 +237,4 @@ internal sealed class BpeModel : TokenModel
 
         return true;
     }
-
-    private MergeTable ReadMerges(IReadOnlyList<MergePair> pairs, int prefixLength)
-    {
-        var table = new MergeTable(pairs.Count);
-        char[] joined = new char[64];
-        int previous = -1;
-        for (int rank = 0; rank < pairs.Count; rank++)
-        {
-            (string left, string right, int leftId, int rightId) = pairs[rank];
-            if (right.Length < prefixLength)
-            {
-                throw TokenizerErrors.Invalid($"merge {rank} ('{left}' '{right}') is shorter than the continuing subword prefix");
-            }
-
-            int length = left.Length + right.Length - prefixLength;
-            if (joined.Length < length)
-            {
-                joined = new char[length * 2];
-            }
-
-            left.CopyTo(joined);
-            right.AsSpan(prefixLength).CopyTo(joined.AsSpan(left.Length));
-            if ((leftId < 0 && !Vocabulary.TryGetId(left, out leftId)) || (rightId < 0 && !Vocabulary.TryGetId(right, out rightId))
-                || !TryGetJoined(joined.AsSpan(0, length), previous, out int id))
-            {
-                throw TokenizerErrors.Invalid($"merge {rank} ('{Shown(left)}' '{Shown(right)}') names a token that is not in the vocabulary");
-            }
-
-            table.Set(leftId, rightId, rank, id);
-            previous = id;
-        }
-
-        return table;
-    }
-
-    // Most vocabularies list tokens in the order of their merges: looking next to the last one spares a look-up.
-    private bool TryGetJoined(ReadOnlySpan<char> joined, int previous, out int id)
-    {
-        for (id = previous; id <= previous + 1; id++)
-        {
-            if (id >= 0 && joined.SequenceEqual(TokenOf(id)))
-            {
-                return true;
-            }
-        }
-
-        return Vocabulary.TryGetId(joined, out id);
-    }
-
-    private static string Shown(string token) => token.Length <= 40 ? token : token[..40] + "…";
 }

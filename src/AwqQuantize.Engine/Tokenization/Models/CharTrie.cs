@@ -5,38 +5,38 @@ namespace AwqQuantize.Engine.Tokenization.Models;
 /// <summary>The tokens of a vocabulary as a trie over UTF-16 code units, in one hash table.</summary>
 internal sealed class CharTrie
 {
+    private const int FirstSize = 1 << 8;
+
+    private readonly KeyedHash hash = KeyedHash.Create();
     private readonly List<int> values = [-1];
-    private ulong[] keys = new ulong[1 << 8];
-    private int[] children = new int[1 << 8];
+    private ulong[] keys = new ulong[FirstSize];
+    private int[] children = new int[FirstSize];
+    private int shift = 64 - BitOperations.Log2(FirstSize);
 
-    public CharTrie(IEnumerable<KeyValuePair<string, int>> tokens)
+    /// <summary>Adds a token; of equal ones the last one's id counts, and the empty one is never found.</summary>
+    public void Add(ReadOnlySpan<char> token, int id)
     {
-        foreach ((string token, int id) in tokens)
+        int node = 0;
+        foreach (char c in token)
         {
-            if (token.Length == 0)
+            int child = Child(node, c);
+            if (child < 0)
             {
-                continue;
-            }
-
-            int node = 0;
-            foreach (char c in token)
-            {
-                int child = Child(node, c);
-                if (child < 0)
+                child = values.Count;
+                values.Add(-1);
+                if (values.Count * 2 > keys.Length)
                 {
-                    child = values.Count;
-                    values.Add(-1);
-                    if (values.Count * 2 > keys.Length)
-                    {
-                        Grow();
-                    }
-
-                    Insert(Key(node, c), child);
+                    Grow();
                 }
 
-                node = child;
+                Insert(Key(node, c), child);
             }
 
+            node = child;
+        }
+
+        if (node > 0)
+        {
             values[node] = id;
         }
     }
@@ -62,7 +62,7 @@ internal sealed class CharTrie
     // Nodes are counted from one in the key, because zero marks a free slot.
     private static ulong Key(int node, char c) => ((ulong)(uint)(node + 1) << 16) | c;
 
-    private int Slot(ulong key) => (int)((key * 0x9E3779B97F4A7C15) >> (64 - BitOperations.Log2((uint)keys.Length)));
+    private int Slot(ulong key) => (int)(hash.Of(key) >> shift);
 
     private void Insert(ulong key, int child)
     {
@@ -80,6 +80,7 @@ internal sealed class CharTrie
         (ulong[] oldKeys, int[] oldChildren) = (keys, children);
         keys = new ulong[oldKeys.Length * 2];
         children = new int[oldKeys.Length * 2];
+        shift--;
         for (int i = 0; i < oldKeys.Length; i++)
         {
             if (oldKeys[i] != 0)

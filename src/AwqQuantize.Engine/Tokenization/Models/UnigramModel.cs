@@ -12,7 +12,7 @@ internal sealed class UnigramModel : TokenModel
     private const int CachedLength = 128;
 
     private readonly double[] scores;
-    private readonly CharTrie trie;
+    private readonly CharTrie trie = new();
     private readonly int? unknownId;
     private readonly double unknownScore;
     private readonly int[]? fallbackOfByte;
@@ -24,7 +24,11 @@ internal sealed class UnigramModel : TokenModel
     {
         this.scores = scores;
         this.unknownId = unknownId;
-        trie = new CharTrie(vocabulary.Tokens);
+        for (int index = 0; index < vocabulary.Count; index++)
+        {
+            trie.Add(vocabulary.Tokens.TokenAt(index), vocabulary.Tokens.IdAt(index));
+        }
+
         unknownScore = (scores.Length == 0 ? 0 : scores.Min()) - UnknownPenalty;
         if (byteFallback)
         {

@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+
 namespace AwqQuantize.Engine.Tokenization.Models;
 
 /// <summary>
@@ -9,12 +12,15 @@ internal sealed class WordBoundaries
 {
     private const char Space = '\u2581';
 
+    private static ReadOnlySpan<byte> SpaceUtf8 => "\u2581"u8;
+
     private readonly HashSet<char> joinedToSpace;
 
     private WordBoundaries(HashSet<char> joinedToSpace) => this.joinedToSpace = joinedToSpace;
 
     /// <returns>Null where cutting is not safe.</returns>
-    public static WordBoundaries? Find(IReadOnlyList<MergePair> pairs, int[] symbolOfChar, BpeOptions options)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static WordBoundaries? Find(List<MergePair> pairs, TokenTable tokens, int[] symbolOfChar, BpeOptions options)
     {
         // An unknown "▁" would be fused with its neighbours or become bytes, which have their own merges.
         if (symbolOfChar[Space] < 0)
@@ -23,17 +29,21 @@ internal sealed class WordBoundaries
         }
 
         var joined = new HashSet<char>();
-        foreach ((string left, string right, _, _) in pairs)
+        byte[]? unknown = options.UnknownToken is { } token ? Encoding.UTF8.GetBytes(token) : null;
+        for (int i = 0; i < pairs.Count; i++)
         {
-            if (left.Length == 0 || right.Length == 0 || StandsForOthers(left, options) || StandsForOthers(right, options))
+            MergePair pair = pairs[i];
+            ReadOnlySpan<byte> left = tokens.Utf8At(pair.Left);
+            ReadOnlySpan<byte> right = tokens.Utf8At(pair.Right);
+            if (left.Length == 0 || right.Length == 0 || StandsForOthers(left, unknown, options) || StandsForOthers(right, unknown, options))
             {
                 return null;
             }
 
             // Every token longer than a symbol is made by a merge, so looking at the seams finds all neighbours.
-            if (right[0] == Space)
+            if (right.StartsWith(SpaceUtf8))
             {
-                joined.Add(left[^1]);
+                joined.Add(tokens.TokenAt(pair.Left)[^1]);
             }
         }
 
@@ -64,7 +74,8 @@ internal sealed class WordBoundaries
     }
 
     // Its characters are not those of the text that it came from.
-    private static bool StandsForOthers(string token, BpeOptions options) =>
-        token == options.UnknownToken
-        || (options.ByteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>');
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool StandsForOthers(ReadOnlySpan<byte> token, byte[]? unknown, BpeOptions options) =>
+        (unknown is not null && token.SequenceEqual(unknown))
+        || (options.ByteFallback && token.Length == 6 && token.StartsWith("<0x"u8) && token[5] == '>');
 }

@@ -17,7 +17,7 @@ internal sealed class WordLevelModel(Vocabulary vocabulary, string unknownToken)
 internal sealed class WordPieceModel(Vocabulary vocabulary, string unknownToken, string continuingPrefix, int longestWord)
     : TokenModel(vocabulary)
 {
-    private readonly int longestToken = vocabulary.Tokens.Select(pair => pair.Key.Length).DefaultIfEmpty().Max();
+    private readonly int longestToken = Enumerable.Range(0, vocabulary.Count).Select(index => vocabulary.Tokens.TokenAt(index).Length).DefaultIfEmpty().Max();
 
     public override void Encode(in Piece piece, EncodingWorkspace workspace)
     {
