@@ -122,11 +122,13 @@ stop() {
         with rm "$started" > /dev/null
         return
     fi
-    # buildah has no stop: the process in the container is signalled. Nothing of it runs as root.
-    for process in $(grep -sl --text '^dotnet.*Invoke-AwqQuantization.*/models/stopped' /proc/[0-9]*/cmdline); do
-        process=${process%/cmdline}
-        [ "$(stat -c %u "$process")" = "$owner" ] || { echo "The run is not $owner's." >&2; exit 1; }
-        kill -TERM "${process#/proc/}"
+    # buildah has no stop: the process in the container is signalled. Nothing of it runs as root, but all of buildah does.
+    local signalled=
+    while [ -z "$signalled" ] && kill -0 "$started" 2> /dev/null; do
+        for process in $(grep -slF --text /models/stopped /proc/[0-9]*/cmdline); do
+            process=${process%/cmdline}
+            if [ "$(stat -c %u "$process" 2> /dev/null)" = "$owner" ] && kill -TERM "${process#/proc/}"; then signalled=1; fi
+        done
     done
     # It says 1 of a process that a signal ended.
     wait "$started" || status=143

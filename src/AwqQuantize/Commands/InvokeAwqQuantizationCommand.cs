@@ -78,6 +78,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     public SwitchParameter NoCalibration { get; set; }
 
     [Parameter]
+    public SwitchParameter CalibrateEveryExpert { get; set; }
+
+    [Parameter]
     public SwitchParameter Strict { get; set; }
 
     [Parameter]
@@ -100,9 +103,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
             Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || TuningStepCount > 0))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert || TuningStepCount > 0))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -TuningStepCount mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality, -CalibrateEveryExpert and -TuningStepCount mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
@@ -165,6 +168,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         Force = Force,
         Rounding = Rounding,
         NoCalibration = NoCalibration,
+        CalibrateEveryExpert = CalibrateEveryExpert,
         Strict = Strict,
         Seed = Seed,
         ArchitecturePath = architectureFiles,
