@@ -6,6 +6,9 @@ namespace AwqQuantize.Engine.Runs;
 /// <summary>What a finished run made.</summary>
 public sealed record AwqQuantizationResult
 {
+    /// <summary>Whether the run computed all of it, a part of it, or found it done.</summary>
+    public RunStatus Status { get; init; }
+
     /// <summary>Folder of the quantised model.</summary>
     public required string Path { get; init; }
 
@@ -38,6 +41,7 @@ public sealed record AwqQuantizationResult
     /// <summary>What end-to-end tuning brought; null where there was none.</summary>
     public TuningOutcome? Tuning { get; init; }
 
+    /// <summary>Of this run alone; zero where there was nothing to do.</summary>
     public required TimeSpan Duration { get; init; }
 
     /// <summary>Largest resident memory of the process, in bytes.</summary>

@@ -14,6 +14,9 @@ public sealed record QuantizationPlan
     /// <summary>Destination.</summary>
     public required string Path { get; init; }
 
+    /// <summary>Whether the destination holds what the run would make already.</summary>
+    public bool IsDone { get; init; }
+
     public required string Architecture { get; init; }
 
     public required int Layers { get; init; }

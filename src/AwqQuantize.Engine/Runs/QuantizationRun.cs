@@ -23,7 +23,8 @@ public sealed class QuantizationRun : IDisposable
     /// <summary>Rows and their length where the user says nothing.</summary>
     internal const int DefaultRows = 128, DefaultLength = 2048;
 
-    private const int MaximumRows = 512, MaximumLength = 4096;
+    /// <summary>The same with MaxQuality.</summary>
+    internal const int MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
@@ -85,6 +86,8 @@ public sealed class QuantizationRun : IDisposable
     {
         TorchRuntime.EnsureLoaded();
         using var run = new QuantizationRun(options, observer, cancel, null);
+        if (run.Finished() is not null)
+            return run.plan with { IsDone = true };
         run.plan.Check();
         return run.plan;
     }
@@ -106,6 +109,11 @@ public sealed class QuantizationRun : IDisposable
     private AwqQuantizationResult Execute()
     {
         var clock = Stopwatch.StartNew();
+        if (Finished() is { } finished)
+        {
+            observer.Decision($"'{plan.Path}' is finished already, with the same source and options.");
+            return finished;
+        }
         plan.Check();
         ProcessMemory.ResetPeak();
         using var inference = no_grad();
@@ -135,7 +143,7 @@ public sealed class QuantizationRun : IDisposable
             Tune(run, outcomes, settings, meter);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
-        return Result(outcomes, clock.Elapsed);
+        return Result(outcomes, clock.Elapsed) with { Status = run.IsResumed ? RunStatus.Resumed : RunStatus.Quantized };
     }
 
     /// <summary>Tunes the assembled checkpoint, and assembles it again with what came of it.</summary>
@@ -146,6 +154,8 @@ public sealed class QuantizationRun : IDisposable
         meter.Stage("putting the checkpoint together", 1);
         Assemble(run, outcomes, replacements);
     }
+
+    private AwqQuantizationResult? Finished() => options.Resume && !options.Force ? FinishedRun.Find(plan.Path, folder.Path, Identity()) : null;
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
     {
@@ -289,30 +299,33 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint()
+    private Dictionary<string, string> Fingerprint() => new(Identity())
     {
-        var values = Identity();
+        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
+        ["Device"] = device.type.ToString(),
+    };
+
+    /// <summary>The same without what a finished checkpoint is not made again for.</summary>
+    private Dictionary<string, string> Identity()
+    {
+        var values = new Dictionary<string, string>
+        {
+            ["Source"] = SourceIdentity.Of(folder),
+            ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
+            ["Rounding"] = options.Rounding.ToString(),
+            ["MaxQuality"] = options.MaxQuality.ToString(),
+            ["NoCalibration"] = options.NoCalibration.ToString(),
+            ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
+            ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
+            ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
+            ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
+        };
         if (options.Tuning is { } tuned)
             values["TuningSteps"] = tuned.Steps.ToString(CultureInfo.InvariantCulture);
         if (options.MaxQuality)
             values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
         return values;
     }
-
-    private Dictionary<string, string> Identity() => new()
-    {
-        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Source"] = SourceIdentity.Of(folder),
-        ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
-        ["Rounding"] = options.Rounding.ToString(),
-        ["MaxQuality"] = options.MaxQuality.ToString(),
-        ["NoCalibration"] = options.NoCalibration.ToString(),
-        ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
-        ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
-        ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
-        ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        ["Device"] = device.type.ToString(),
-    };
 
     private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, string? replacements = null)
     {
@@ -336,6 +349,7 @@ public sealed class QuantizationRun : IDisposable
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        Identity = Identity(),
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };

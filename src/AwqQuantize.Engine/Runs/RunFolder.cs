@@ -64,6 +64,9 @@ public sealed class RunFolder : IDisposable
 
     private string Hidden(int layer) => System.IO.Path.Combine(Path, $"hidden-{layer:D5}.bin");
 
+    /// <summary>Whether a run for this destination was begun and is not finished.</summary>
+    public static bool IsBegun(string destination) => File.Exists(System.IO.Path.Combine(destination + Suffix, JournalFile));
+
     /// <summary>Opens or creates the folder of a destination, and locks it.</summary>
     /// <param name="destination">The destination.</param>
     /// <param name="options">What determines the result, by name: a run is only taken up with the same values.</param>

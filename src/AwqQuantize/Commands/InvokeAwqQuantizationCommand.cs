@@ -1,23 +1,26 @@
+using System.Diagnostics;
 using System.Management.Automation;
 using AwqQuantize.Binding;
 using AwqQuantize.Completion;
 using AwqQuantize.Engine;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Execution;
 
 namespace AwqQuantize.Commands;
 
 /// <summary>Turns model folders into 4-bit AWQ checkpoints.</summary>
 [Cmdlet(VerbsLifecycle.Invoke, "AwqQuantization", DefaultParameterSetName = PathSet, SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.Medium)]
 [OutputType(typeof(AwqQuantizationResult))]
-public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
+public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposable
 {
     private readonly HashSet<string> destinations = new(StringComparer.Ordinal);
     private IReadOnlyList<string> calibrationFiles = [];
     private IReadOnlyList<string> architectureFiles = [];
-    private int done;
-    private int failed;
-    private int skipped;
+    private readonly Stopwatch clock = new();
+    private AwqRunSummary summary = new();
+    private ParallelRuns<AwqQuantizationResult>? parallel;
+    private ParallelProgress? progress;
 
     /// <summary>Destination; it takes a script block to name one per model of a pipeline.</summary>
     [Parameter(ValueFromPipelineByPropertyName = true)]
@@ -71,6 +74,11 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
     [ValidateRange(1L << 20, long.MaxValue)]
     public long MemoryLimit { get; set; }
 
+    /// <summary>Most models at once; fewer where memory does not allow more.</summary>
+    [Parameter]
+    [ValidateRange(1, 64)]
+    public int ThrottleLimit { get; set; } = 1;
+
     [Parameter]
     public RoundingMode Rounding { get; set; } = RoundingMode.Compensated;
 
@@ -110,19 +118,51 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
             Refuse("OptionsContradict", "-MaxBitsPerWeight is for linears that -MaxQuality keeps in float16; without it none are kept.", "Add -MaxQuality, or leave it out.", MaxBitsPerWeight);
+        clock.Start();
+        if (ThrottleLimit > 1)
+        {
+            parallel = new ParallelRuns<AwqQuantizationResult>(ThrottleLimit, PlanEstimate.MemoryForRuns(IsGiven(nameof(MemoryLimit)) ? MemoryLimit : null), Stopped);
+            progress = new ParallelProgress(WriteProgress);
+        }
         calibrationFiles = ResolveAll(CalibrationData);
         architectureFiles = ResolveAll(ArchitecturePath);
     }
 
+    protected override void ProcessRecord()
+    {
+        try
+        {
+            base.ProcessRecord();
+        }
+        catch when (parallel is not null)
+        {
+            Abandon();
+            throw;
+        }
+    }
+
     protected override void EndProcessing()
     {
-        if (done + failed + skipped > 1)
-            WriteInformation($"{done} quantised, {failed} failed, {skipped} skipped.", ["AwqSummary"]);
+        try
+        {
+            WaitUntil(() => parallel is null or { Count: 0 });
+        }
+        catch
+        {
+            Abandon();
+            throw;
+        }
+        progress?.Dispose();
+        if (summary.Total > 1)
+            WriteInformation(summary with { Duration = clock.Elapsed }, ["AwqSummary"]);
     }
+
+    /// <summary>Also when another command of the pipeline ended it: nobody would hear of these runs any more.</summary>
+    public void Dispose() => parallel?.Dispose();
 
     private protected override void WriteError(Exception error, object? target)
     {
-        failed++;
+        summary = summary with { Failed = summary.Failed + 1 };
         base.WriteError(error, target);
     }
 
@@ -141,11 +181,70 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
             : $"Quantise '{folder}' to '{destination}'";
         if (!ShouldProcess(what, $"Quantise '{folder}' to '{destination}'?", "Invoke-AwqQuantization"))
         {
-            skipped++;
+            summary = summary with { Skipped = summary.Skipped + 1 };
             return;
         }
-        WriteObject(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
-        done++;
+        if (parallel is null)
+            Write(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
+        else
+            Start(options, asked);
+    }
+
+    /// <summary>Waits until there is room for another run.</summary>
+    private void Start(QuantizationOptions options, string asked)
+    {
+        var memory = PlanEstimate.MemoryBeside(PlanEstimate.Of(options));
+        var name = System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(options.ModelPath));
+        if (!parallel!.HasRoomFor(memory))
+            WriteVerbose($"{name} needs about {Display.Size(memory)}: it waits for another run to end.");
+        WaitUntil(() => parallel.HasRoomFor(memory));
+        parallel.Start(asked, name, memory, (observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation));
+        Collect();
+    }
+
+    private void WaitUntil(Func<bool> reached)
+    {
+        while (!reached())
+        {
+            if (Stopped.IsCancellationRequested)
+                throw new PipelineStoppedException();
+            if (!Collect())
+                Stopped.WaitHandle.WaitOne(50);
+        }
+    }
+
+    /// <summary>Writes what the runs said, and the results of those that have ended.</summary>
+    /// <returns>Whether any has.</returns>
+    private bool Collect()
+    {
+        var ended = parallel!.Collect((run, said) => Write(said, run.Name));
+        foreach (var run in ended)
+        {
+            progress!.End(run.Slot);
+            Attempt(run.Target, () => Write(run.Job.Result()));
+        }
+        if (progress!.IsDue)
+            progress.Report($"{summary.Total - summary.Failed} done, {summary.Failed} failed, {parallel.Count} running", parallel.Progress);
+        return ended.Count > 0;
+    }
+
+    /// <summary>Ends all runs, each of which stays resumable, within the time that stopping may take.</summary>
+    private void Abandon()
+    {
+        parallel?.Cancel(StopPatience);
+        if (!Stopped.IsCancellationRequested)
+            progress?.Dispose();
+    }
+
+    private void Write(AwqQuantizationResult result)
+    {
+        summary = result.Status switch
+        {
+            RunStatus.Resumed => summary with { Resumed = summary.Resumed + 1 },
+            RunStatus.AlreadyDone => summary with { AlreadyDone = summary.AlreadyDone + 1 },
+            _ => summary with { Quantized = summary.Quantized + 1 },
+        };
+        Emit(result);
     }
 
     private QuantizationOptions Options(string folder) => new()

@@ -77,7 +77,7 @@ public sealed class MeasureAwqModelCommand : ModelFolderCommand
             AddBos = AddBosToken,
             Device = Device,
         };
-        WriteObject(RunOnEngine((observer, cancel) =>
+        Emit(RunOnEngine((observer, cancel) =>
         {
             using var model = ModelSource.Open(folder, catalog);
             using var other = reference is null ? null : ModelSource.Open(reference, catalog);

@@ -8,6 +8,8 @@ internal static class PlanText
 {
     public static string Of(QuantizationPlan plan)
     {
+        if (plan.IsDone)
+            return $"Leave '{plan.Path}' as it is: it was made from '{plan.SourcePath}' with these options";
         var text = new StringBuilder($"Quantise '{plan.SourcePath}' ({plan.Architecture}, {plan.Layers} layers) to '{plan.Path}':");
         text.Append($" {plan.QuantizedModules} linears to 4 bits in groups of {plan.GroupSize} ({plan.BitsPerWeight:0.00} bits per weight), {plan.FloatModules.Count} stay float;");
         text.Append($" {Display.Size(plan.Size)} of tensors.");
