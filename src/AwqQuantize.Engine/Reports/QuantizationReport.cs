@@ -1,5 +1,6 @@
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Reports;
 
@@ -34,6 +35,9 @@ public sealed record QuantizationReport
 
     /// <summary>What linears cost in 4 bits, measured before the quantisation; null where that was not asked.</summary>
     public IReadOnlyList<ModuleSensitivity>? Sensitivity { get; init; }
+
+    /// <summary>What end-to-end tuning brought; null where there was none.</summary>
+    public TuningOutcome? Tuning { get; init; }
 
     /// <summary>Kind of device, e.g. <c>cpu</c>.</summary>
     public required string Device { get; init; }

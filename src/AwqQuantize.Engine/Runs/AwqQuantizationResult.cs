@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -39,6 +40,9 @@ public sealed record AwqQuantizationResult
 
     /// <summary>What linears cost in 4 bits, and which of them stay float for it; empty where that was not asked.</summary>
     public IReadOnlyList<ModuleSensitivity> Sensitivity { get; init; } = [];
+
+    /// <summary>What end-to-end tuning brought; null where there was none.</summary>
+    public TuningOutcome? Tuning { get; init; }
 
     /// <summary>Of this run alone; zero where there was nothing to do.</summary>
     public required TimeSpan Duration { get; init; }

@@ -51,6 +51,12 @@ public sealed class RunFolder : IDisposable
     /// <summary>What the float model's linears cost in 4 bits, and which of them stay float.</summary>
     public string Sensitivity => System.IO.Path.Combine(Path, "sensitivity.json");
 
+    /// <summary>How close the decision for each code of a layer was.</summary>
+    public string Residuals(int layer) => System.IO.Path.Combine(Path, $"residuals-{layer:D5}.safetensors");
+
+    /// <summary>What came of the tuning; not there before it is finished.</summary>
+    public string Tuning => System.IO.Path.Combine(Path, "tuning.json");
+
     /// <summary>Where the destination is put together before it gets its name.</summary>
     public string Assembly => System.IO.Path.Combine(Path, "assembly");
 

@@ -35,6 +35,10 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     public double MaxBitsPerWeight { get; set; } = 4.5;
 
     [Parameter]
+    [ValidateRange(0, 100_000)]
+    public int TuningStepCount { get; set; }
+
+    [Parameter]
     [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
     [ArgumentCompleter(typeof(DeviceCompleter))]
     public string Device { get; set; } = "auto";
@@ -107,9 +111,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
             Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert || TuningStepCount > 0))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateEveryExpert mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality, -CalibrateEveryExpert and -TuningStepCount mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
@@ -249,6 +253,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
+        TuningSteps = IsGiven(nameof(TuningStepCount)) ? TuningStepCount : null,
         MaxBitsPerWeight = MaxBitsPerWeight,
         Device = Device,
         ForceCpu = ForceCpu,

@@ -133,6 +133,8 @@ public sealed class InvokeAwqQuantizationTests
     [InlineData("-CalibrationData /nowhere.txt", "PathNotFound")]
     [InlineData("-ArchitecturePath /nowhere", "PathNotFound")]
     [InlineData("-MaxBitsPerWeight 5", "OptionsContradict")]
+    [InlineData("-NoCalibration -TuningStepCount 5", "OptionsContradict")]
+    [InlineData("-TuningStepCount -1", "ParameterArgumentValidationError")]
     [InlineData("-MaxQuality -MaxBitsPerWeight 3", "ParameterArgumentValidationError")]
     [InlineData("-GroupSize 100", "ParameterArgumentValidationError")]
     [InlineData("-Device tpu", "ParameterArgumentValidationError")]
@@ -152,10 +154,13 @@ public sealed class InvokeAwqQuantizationTests
     {
         using var copy = new ModelCopy("m");
         using var session = new ModuleSession();
-        var run = session.Run("Invoke-AwqQuantization $path -MaxQuality -MaxBitsPerWeight 5 -SampleCount 2 -SequenceLength 64", ("path", copy["m"])).ThrowOnError();
+        var run = session.Run("Invoke-AwqQuantization $path -MaxQuality -MaxBitsPerWeight 5 -TuningStepCount 3 -SampleCount 2 -SequenceLength 64", ("path", copy["m"])).ThrowOnError();
         var result = Assert.Single(run.Output);
         Assert.Equal(copy["m/AWQ-4bit-MAX"], Value(result, "Path"));
         Assert.InRange((double)Value(result, "BitsPerWeight")!, 4.2, 5);
+        var tuning = PSObject.AsPSObject(Value(result, "Tuning")!);
+        Assert.Equal(3, Value(tuning, "Steps"));
+        Assert.True((double)Value(tuning, "KlAfter")! <= (double)Value(tuning, "KlBefore")!);
         Assert.NotEmpty((System.Collections.IEnumerable)Value(result, "FloatModules")!);
         Assert.True(session.Run("Test-AwqOutput $made -Quiet", ("made", copy["m/AWQ-4bit-MAX"])).ThrowOnError().Output.Single().BaseObject is true);
     }
