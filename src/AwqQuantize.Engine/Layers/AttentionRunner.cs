@@ -29,7 +29,7 @@ internal sealed class AttentionRunner(AttentionSpec spec, LayerWeights weights, 
             }
             mixed = AttentionCore.Run(q.transpose(1, 2), Repeat(k), Repeat(v), bias, spec.Sinks is null ? null : Weights[spec.Sinks], Tables);
             if (gate is not null)
-                mixed.mul_(gate.sigmoid());
+                mixed = mixed.mul(gate.sigmoid()); // the mixed values may be what their gradient is computed from
             mixed.MoveToOuterDisposeScope();
         }
         Observe(observer, spec.HiddenSite, mixed);
