@@ -86,8 +86,8 @@ public sealed class FleetTests
     {
         using var copy = new ModelCopy("a", "b", "c");
         using var session = new ModuleSession();
-        // Room for one at a time: nobody fails, and the second says that it waits.
-        var run = session.Run("Invoke-AwqQuantization $root/* -NoCalibration -ThrottleLimit 3 -MemoryLimit 250MB -Verbose", ("root", copy.Root)).ThrowOnError();
+        // Room for one at a time: nobody fails, and the second says that it waits. (Plain rounding would be over before it comes.)
+        var run = session.Run("Invoke-AwqQuantization $root/* -SampleCount 16 -SequenceLength 256 -ForceCpu -ThrottleLimit 3 -MemoryLimit 250MB -Verbose", ("root", copy.Root)).ThrowOnError();
         Assert.Equal(3, run.Output.Count);
         Assert.Contains(run.Verbose, v => v.StartsWith("b needs about ", StringComparison.Ordinal));
     }
