@@ -27,9 +27,10 @@ public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
             throw;
         }
         folder.Release(name);
-        if (device.type == TorchSharp.DeviceType.CPU)
+        var there = ComputeDevice.Of(device);
+        if (there.IsHost)
             return result;
         using (result)
-            return result.to(device);
+            return there.Upload(result);
     }
 }
