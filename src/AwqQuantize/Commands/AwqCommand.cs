@@ -91,7 +91,40 @@ public abstract class AwqCommand : PSCmdlet
     /// <summary>One error record for one input: the pipeline goes on with the next.</summary>
     /// <param name="error">What went wrong.</param>
     /// <param name="target">The path as the user gave it.</param>
-    private protected void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
+    private protected virtual void WriteError(Exception error, object? target) => WriteError(ErrorRecords.From(error, target));
+
+    /// <summary>Does something with every folder that paths name; each failure is told, and the next folder has its turn.</summary>
+    /// <param name="paths">As the user gave them.</param>
+    /// <param name="areLiteral">Whether wildcard characters are part of the names.</param>
+    /// <param name="work">Takes a folder, and the path that an error about it names.</param>
+    private protected void ForEachFolder(string[] paths, bool areLiteral, Action<string, string> work)
+    {
+        foreach (var path in paths)
+        {
+            Attempt(path, () =>
+            {
+                var folders = areLiteral ? [ResolveLiteral(path)] : ResolveFolders(path);
+                foreach (var folder in folders)
+                {
+                    var asked = folders.Count > 1 ? folder : path;
+                    Attempt(asked, () => work(folder, asked));
+                }
+            });
+        }
+    }
+
+    /// <summary>Turns an exception of the work into an error record; stopping and flow control pass.</summary>
+    private protected void Attempt(object? target, Action work)
+    {
+        try
+        {
+            work();
+        }
+        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
+        {
+            WriteError(e, target);
+        }
+    }
 
     /// <summary>The descriptions of the module and the user's; an error in one of them ends the cmdlet.</summary>
     private protected ArchitectureCatalog LoadArchitectures(string[] paths)
@@ -149,6 +182,15 @@ public abstract class AwqCommand : PSCmdlet
             throw InvalidPath(path, e);
         }
         throw NoMatch(path, null);
+    }
+
+    /// <summary>A wildcard means the folders that match, whatever files lie beside them; a file that was named stays, to be refused.</summary>
+    private IReadOnlyList<string> ResolveFolders(string path)
+    {
+        var found = ResolveWildcards(path);
+        if (found.Count == 1 && !WildcardPattern.ContainsWildcardCharacters(path))
+            return found;
+        return found.Where(Directory.Exists).ToList() is { Count: > 0 } folders ? folders : throw NoMatch(path, null);
     }
 
     private static void RequireFileSystem(ProviderInfo provider, string path)

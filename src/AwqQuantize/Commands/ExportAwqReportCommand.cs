@@ -10,22 +10,10 @@ namespace AwqQuantize.Commands;
 /// <summary>Writes the report of a finished checkpoint as one HTML file.</summary>
 [Cmdlet(VerbsData.Export, "AwqReport", DefaultParameterSetName = PathSet, SupportsShouldProcess = true)]
 [OutputType(typeof(FileInfo))]
-public sealed class ExportAwqReportCommand : AwqCommand
+public sealed class ExportAwqReportCommand : ModelFolderCommand
 {
-    private const string PathSet = "Path";
-    private const string LiteralPathSet = "LiteralPath";
     private const string ResultSet = "Result";
     private const string FileName = "awq-report.html";
-
-    [Parameter(ParameterSetName = PathSet, Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [SupportsWildcards]
-    public string[] Path { get; set; } = [];
-
-    [Parameter(ParameterSetName = LiteralPathSet, Mandatory = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [Alias("PSPath", "LP")]
-    public string[] LiteralPath { get; set; } = [];
 
     /// <summary>What Invoke-AwqQuantization returned: the report then also tells times.</summary>
     [Parameter(ParameterSetName = ResultSet, Mandatory = true, ValueFromPipeline = true)]
@@ -54,31 +42,12 @@ public sealed class ExportAwqReportCommand : AwqCommand
     protected override void ProcessRecord()
     {
         if (ParameterSetName == ResultSet)
-        {
             Attempt(InputObject!.Path, () => Export(InputObject.Path, report => report.With(InputObject)));
-            return;
-        }
-        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
-        {
-            Attempt(path, () =>
-            {
-                foreach (var folder in ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path))
-                    Export(folder, report => report);
-            });
-        }
+        else
+            base.ProcessRecord();
     }
 
-    private void Attempt(string asked, Action work)
-    {
-        try
-        {
-            work();
-        }
-        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
-        {
-            WriteError(e, asked);
-        }
-    }
+    private protected override void ProcessFolder(string folder, string asked) => Export(folder, report => report);
 
     private void Export(string folder, Func<QuantizationReport, QuantizationReport> complete)
     {

@@ -36,27 +36,11 @@ public sealed class GetAwqModelCommand : AwqCommand
 
     private ArchitectureCatalog Catalog => catalog ??= LoadArchitectures(ArchitecturePath);
 
-    protected override void ProcessRecord()
-    {
-        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
-        {
-            try
-            {
-                foreach (var folder in ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path))
-                    WriteModels(folder, path);
-            }
-            catch (AwqException e)
-            {
-                WriteError(e, path);
-            }
-        }
-    }
+    protected override void ProcessRecord() =>
+        ForEachFolder(ParameterSetName == LiteralPathSet ? LiteralPath : Path, ParameterSetName == LiteralPathSet, (folder, _) => WriteModels(folder));
 
-    private void WriteModels(string folder, string asked)
+    private void WriteModels(string folder)
     {
-        // A wildcard also matches files beside the folders; only a file that was named is an error.
-        if (File.Exists(folder) && WildcardPattern.ContainsWildcardCharacters(asked))
-            return;
         try
         {
             var any = false;

@@ -10,27 +10,14 @@ namespace AwqQuantize.Commands;
 /// <summary>Turns model folders into 4-bit AWQ checkpoints.</summary>
 [Cmdlet(VerbsLifecycle.Invoke, "AwqQuantization", DefaultParameterSetName = PathSet, SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.Medium)]
 [OutputType(typeof(AwqQuantizationResult))]
-public sealed class InvokeAwqQuantizationCommand : AwqCommand
+public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
 {
-    private const string PathSet = "Path";
-    private const string LiteralPathSet = "LiteralPath";
-
     private readonly HashSet<string> destinations = new(StringComparer.Ordinal);
     private IReadOnlyList<string> calibrationFiles = [];
     private IReadOnlyList<string> architectureFiles = [];
     private int done;
     private int failed;
     private int skipped;
-
-    [Parameter(ParameterSetName = PathSet, Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [SupportsWildcards]
-    public string[] Path { get; set; } = [];
-
-    [Parameter(ParameterSetName = LiteralPathSet, Mandatory = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [Alias("PSPath", "LP")]
-    public string[] LiteralPath { get; set; } = [];
 
     /// <summary>Destination; it takes a script block to name one per model of a pipeline.</summary>
     [Parameter(ValueFromPipelineByPropertyName = true)]
@@ -101,8 +88,6 @@ public sealed class InvokeAwqQuantizationCommand : AwqCommand
     private bool IsWhatIf => MyInvocation.BoundParameters.TryGetValue("WhatIf", out var given) ? ((SwitchParameter)given).IsPresent
         : LanguagePrimitives.IsTrue(SessionState.PSVariable.GetValue("WhatIfPreference"));
 
-    private bool IsGiven(string parameter) => MyInvocation.BoundParameters.ContainsKey(parameter);
-
     protected override void BeginProcessing()
     {
         if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
@@ -116,61 +101,38 @@ public sealed class InvokeAwqQuantizationCommand : AwqCommand
         architectureFiles = ResolveAll(ArchitecturePath);
     }
 
-    protected override void ProcessRecord()
-    {
-        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
-        {
-            IReadOnlyList<string> folders;
-            try
-            {
-                folders = ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path);
-            }
-            catch (AwqException e)
-            {
-                failed++;
-                WriteError(e, path);
-                continue;
-            }
-            foreach (var folder in folders)
-                Quantize(folder, folders.Count > 1 ? folder : path);
-        }
-    }
-
     protected override void EndProcessing()
     {
         if (done + failed + skipped > 1)
             WriteInformation($"{done} quantised, {failed} failed, {skipped} skipped.", ["AwqSummary"]);
     }
 
-    /// <param name="asked">What the error record names: the path as given, or the match of a wildcard.</param>
-    private void Quantize(string folder, string asked)
+    private protected override void WriteError(Exception error, object? target)
     {
-        try
+        failed++;
+        base.WriteError(error, target);
+    }
+
+    private protected override void ProcessFolder(string folder, string asked)
+    {
+        var options = Options(folder);
+        var destination = Destination.Of(options);
+        if (!destinations.Add(destination))
         {
-            var options = Options(folder);
-            var destination = Destination.Of(options);
-            if (!destinations.Add(destination))
-            {
-                throw new AwqException("OutputPathShared", AwqErrorKind.InvalidArgument,
-                    $"'{destination}' is the destination of an earlier model of this pipeline already.",
-                    "Give each model its own: -OutputPath { \"quantized/$($_.Name)\" }.");
-            }
-            // Asked before the hours of work. What -WhatIf prints is the plan, for which everything is checked that a run checks.
-            var what = IsWhatIf ? PlanText.Of(RunOnEngine((observer, cancellation) => QuantizationRun.Plan(options, observer, cancellation)))
-                : $"Quantise '{folder}' to '{destination}'";
-            if (!ShouldProcess(what, $"Quantise '{folder}' to '{destination}'?", "Invoke-AwqQuantization"))
-            {
-                skipped++;
-                return;
-            }
-            WriteObject(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
-            done++;
+            throw new AwqException("OutputPathShared", AwqErrorKind.InvalidArgument,
+                $"'{destination}' is the destination of an earlier model of this pipeline already.",
+                "Give each model its own: -OutputPath { \"quantized/$($_.Name)\" }.");
         }
-        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
+        // Asked before the hours of work. What -WhatIf prints is the plan, for which everything is checked that a run checks.
+        var what = IsWhatIf ? PlanText.Of(RunOnEngine((observer, cancellation) => QuantizationRun.Plan(options, observer, cancellation)))
+            : $"Quantise '{folder}' to '{destination}'";
+        if (!ShouldProcess(what, $"Quantise '{folder}' to '{destination}'?", "Invoke-AwqQuantization"))
         {
-            failed++;
-            WriteError(e, asked);
+            skipped++;
+            return;
         }
+        WriteObject(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
+        done++;
     }
 
     private QuantizationOptions Options(string folder) => new()

@@ -10,23 +10,10 @@ namespace AwqQuantize.Commands;
 /// <summary>Measures perplexity, and the distance to a reference model, of float models and AWQ checkpoints.</summary>
 [Cmdlet(VerbsDiagnostic.Measure, "AwqModel", DefaultParameterSetName = PathSet)]
 [OutputType(typeof(AwqMeasurement))]
-public sealed class MeasureAwqModelCommand : AwqCommand
+public sealed class MeasureAwqModelCommand : ModelFolderCommand
 {
-    private const string PathSet = "Path";
-    private const string LiteralPathSet = "LiteralPath";
-
     private ArchitectureCatalog catalog = null!;
     private IReadOnlyList<string> texts = [];
-
-    [Parameter(ParameterSetName = PathSet, Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [SupportsWildcards]
-    public string[] Path { get; set; } = [];
-
-    [Parameter(ParameterSetName = LiteralPathSet, Mandatory = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [Alias("PSPath", "LP")]
-    public string[] LiteralPath { get; set; } = [];
 
     /// <summary>Text files; each is also measured by itself.</summary>
     [Parameter(Mandatory = true, Position = 1)]
@@ -65,8 +52,6 @@ public sealed class MeasureAwqModelCommand : AwqCommand
     [ValidateNotNullOrEmpty]
     public string[] ArchitecturePath { get; set; } = [];
 
-    private bool IsGiven(string parameter) => MyInvocation.BoundParameters.ContainsKey(parameter);
-
     protected override void BeginProcessing()
     {
         catalog = LoadArchitectures(ArchitecturePath);
@@ -80,23 +65,7 @@ public sealed class MeasureAwqModelCommand : AwqCommand
         }
     }
 
-    protected override void ProcessRecord()
-    {
-        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
-        {
-            try
-            {
-                foreach (var folder in ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path))
-                    Measure(folder);
-            }
-            catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
-            {
-                WriteError(e, path);
-            }
-        }
-    }
-
-    private void Measure(string folder)
+    private protected override void ProcessFolder(string folder, string asked)
     {
         var reference = ReferencePath is null ? null : ResolveLiteral(ReferencePath);
         var options = new MeasurementOptions

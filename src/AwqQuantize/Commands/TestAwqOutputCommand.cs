@@ -11,27 +11,14 @@ namespace AwqQuantize.Commands;
 /// <summary>Checks a finished AWQ checkpoint.</summary>
 [Cmdlet(VerbsDiagnostic.Test, "AwqOutput", DefaultParameterSetName = PathSet)]
 [OutputType(typeof(AwqTestResult), typeof(bool))]
-public sealed class TestAwqOutputCommand : AwqCommand
+public sealed class TestAwqOutputCommand : ModelFolderCommand
 {
-    private const string PathSet = "Path";
-    private const string LiteralPathSet = "LiteralPath";
-
     /// <summary>Without a text of the user's this much of a few of the module's own is read.</summary>
     private static readonly string[] OwnTexts = ["narrative.txt", "science.txt", "dialogue.txt"];
     private const int OwnTokens = 1024;
 
     private ArchitectureCatalog catalog = null!;
     private IReadOnlyList<string> texts = [];
-
-    [Parameter(ParameterSetName = PathSet, Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [SupportsWildcards]
-    public string[] Path { get; set; } = [];
-
-    [Parameter(ParameterSetName = LiteralPathSet, Mandatory = true, ValueFromPipelineByPropertyName = true)]
-    [ValidateNotNullOrEmpty]
-    [Alias("PSPath", "LP")]
-    public string[] LiteralPath { get; set; } = [];
 
     /// <summary>The float model; by default the folder above the checkpoint, when that holds one.</summary>
     [Parameter(ValueFromPipelineByPropertyName = true)]
@@ -77,8 +64,6 @@ public sealed class TestAwqOutputCommand : AwqCommand
     [Parameter]
     public SwitchParameter Quiet { get; set; }
 
-    private bool IsGiven(string parameter) => MyInvocation.BoundParameters.ContainsKey(parameter);
-
     protected override void BeginProcessing()
     {
         catalog = LoadArchitectures(ArchitecturePath);
@@ -90,23 +75,7 @@ public sealed class TestAwqOutputCommand : AwqCommand
         texts = NoMeasurement ? [] : Text.Length > 0 ? [.. Text.SelectMany(Resolve)] : [.. OwnTexts.Select(t => System.IO.Path.Combine(ModuleRoot, "Calibration", t))];
     }
 
-    protected override void ProcessRecord()
-    {
-        foreach (var path in ParameterSetName == LiteralPathSet ? LiteralPath : Path)
-        {
-            try
-            {
-                foreach (var folder in ParameterSetName == LiteralPathSet ? [ResolveLiteral(path)] : ResolveWildcards(path))
-                    Check(folder);
-            }
-            catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
-            {
-                WriteError(e, path);
-            }
-        }
-    }
-
-    private void Check(string folder)
+    private protected override void ProcessFolder(string folder, string asked)
     {
         var source = SourcePath is null ? SourceAbove(folder) : ResolveLiteral(SourcePath);
         var options = new OutputTestOptions
