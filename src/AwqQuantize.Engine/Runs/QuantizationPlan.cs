@@ -42,6 +42,9 @@ public sealed record QuantizationPlan
     /// <summary>Predicted peak of resident memory, in bytes.</summary>
     public required long PeakMemory { get; init; }
 
+    /// <summary>Predicted peak of a device's memory without hidden states, in bytes: the largest layer and what is worked on it.</summary>
+    public required long LayerBytes { get; init; }
+
     /// <summary>Whether hidden states are kept on disk from the start.</summary>
     public required bool HiddenStatesOnDisk { get; init; }
 
@@ -105,7 +108,7 @@ public sealed record QuantizationPlan
             QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = size_,
             BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = 2 * size_ + 3 * hidden, HiddenStatesOnDisk = onDisk,
             RowsAtOnce = atOnce, ForwardOperations = operations,
-            PeakMemory = working + (onDisk ? 0 : hidden),
+            PeakMemory = working + (onDisk ? 0 : hidden), LayerBytes = working - Baseline,
         };
     }
 

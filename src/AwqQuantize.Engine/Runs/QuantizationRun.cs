@@ -76,20 +76,24 @@ public sealed class QuantizationRun : IDisposable
     /// <param name="observer">Told of progress, decisions and warnings.</param>
     /// <param name="cancel">Ends the run within a second; it can be taken up again.</param>
     /// <param name="probe">Called at each stage; tests let things fail there.</param>
-    public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null)
+    public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null) =>
+        Execute(options, observer, cancel, probe, null);
+
+    /// <param name="device">Where to compute; null for what the options say.</param>
+    internal static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? device)
     {
         TorchRuntime.EnsureLoaded();
         using var run = new QuantizationRun(options, observer, cancel, probe);
-        return run.Execute();
+        return run.Execute(device);
     }
 
     public void Dispose() => folder.Dispose();
 
-    private AwqQuantizationResult Execute()
+    private AwqQuantizationResult Execute(ComputeDevice? chosen)
     {
         var clock = Stopwatch.StartNew();
         plan.Check();
-        var device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+        var device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
         using var inference = no_grad();
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
         using var run = RunFolder.Open(plan.Path, Fingerprint(device), options.Force && !options.Resume);
@@ -104,7 +108,7 @@ public sealed class QuantizationRun : IDisposable
             meter.Stage("embedding and head", 0);
             LayerPart.WriteOuter(run.OuterPart, folder, graph);
         }
-        Layers(model, run, meter, first);
+        Layers(model, run, meter, first, device);
         var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
         meter.Stage("putting the checkpoint together", 1);
         Assemble(run, outcomes, device);
@@ -113,7 +117,7 @@ public sealed class QuantizationRun : IDisposable
         return Result(outcomes, device, clock.Elapsed);
     }
 
-    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
+    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first, ComputeDevice device)
     {
         if (first == graph.LayerCount)
             return;
@@ -129,12 +133,15 @@ public sealed class QuantizationRun : IDisposable
             FloatSanity.Check(FloatSanity.Measure(model, rows, cancel), graph, Warn);
             model.ReleaseHead();
         }
-        using var hidden = Enter(model, run, first);
+        using var hidden = Enter(model, run, first, device);
+        using var layers = new LayerPrefetch(model, ahead: !device.IsHost);
         var batch = new MicroBatch(plan.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            using var layer = model.LoadLayer(i);
+            using var layer = layers.Take(i);
+            if (layer.Compute != device)
+                Warn("LayerOnCpu", $"Layer {i} does not fit the memory of {device}: it is worked on by the CPU.");
             CheckFinite(layer);
             var quantizer = new LayerQuantizer(layer, hidden, Settings(), ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule), batch, cancel);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
@@ -146,20 +153,20 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>The hidden states that enter the first layer that is still to be done.</summary>
-    private HiddenStates Enter(DecoderModel model, RunFolder run, int first)
+    private HiddenStates Enter(DecoderModel model, RunFolder run, int first, ComputeDevice device)
     {
         var length = first == 0 ? rows!.Length : run.ReadOutcome(first - 1).SequenceLength;
-        var hidden = new HiddenStates(rows!.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
+        var hidden = NewHiddenStates(length, run, device);
         if (first > 0)
         {
             using var stream = run.OpenHidden(first);
             hidden.Load(stream);
             return hidden;
         }
-        for (var from = 0; from < rows.Rows.Count; from += plan.RowsAtOnce)
+        for (var from = 0; from < rows!.Rows.Count; from += plan.RowsAtOnce)
         {
             using var scope = NewDisposeScope();
-            var some = rows.Rows.Skip(from).Take(plan.RowsAtOnce).ToList();
+            var some = rows!.Rows.Skip(from).Take(plan.RowsAtOnce).ToList();
             var ids = tensor(some.SelectMany(r => r).Select(i => (long)i).ToArray(), [some.Count, rows.Length]);
             hidden.Store(from, model.Embed(ids));
         }
@@ -167,6 +174,25 @@ public sealed class QuantizationRun : IDisposable
         NativeHeap.Trim();
         return hidden;
     }
+
+    /// <summary>On the device where they leave room for the rest, else in host memory, else in a file.</summary>
+    private HiddenStates NewHiddenStates(int length, RunFolder run, ComputeDevice device)
+    {
+        var bytes = 4L * rows!.Rows.Count * length * graph.HiddenSize;
+        if (!device.IsHost && bytes + plan.LayerBytes < device.FreeMemory * 0.9)
+            try
+            {
+                return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, device: device);
+            }
+            catch (Exception e) when (OutOfMemory.Is(e))
+            {
+                observer.Decision("Hidden states stay in host memory: the device has less than it says.");
+            }
+        return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
+    }
+
+    /// <summary>Results depend on the kind of device, not on which of several alike it is.</summary>
+    private static string KindOf(ComputeDevice device) => device.Name.Split(':')[0];
 
     private void RoundPlainly(DecoderModel model, RunFolder run, ProgressMeter meter, int index)
     {
@@ -176,7 +202,7 @@ public sealed class QuantizationRun : IDisposable
         CheckFinite(layer);
         var kept = ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule);
         var quantized = layer.Graph.Linears.Where(l => !kept.ContainsKey(l.Module))
-            .ToDictionary(l => l.Module, l => LinearRounding.Plain(layer.Weights[l.Module + ".weight"], options.GroupSize));
+            .ToDictionary(l => l.Module, l => LinearRounding.Plain(layer.Weights[l.Module + ".weight"], options.GroupSize, layer.Compute));
         var outcome = new LayerOutcome
         {
             Layer = index, Groups = [], Linears = [.. quantized.Keys.Select(m => new LinearOutcome(m, 0, 0))], Float = kept, SequenceLength = 0,
@@ -211,7 +237,7 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint(Device device) => new()
+    private Dictionary<string, string> Fingerprint(ComputeDevice device) => new()
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
         ["Source"] = SourceIdentity.Of(folder),
@@ -222,10 +248,10 @@ public sealed class QuantizationRun : IDisposable
         ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
         ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
         ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        ["Device"] = device.type.ToString(),
+        ["Device"] = KindOf(device),
     };
 
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, Device device)
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, ComputeDevice device)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
@@ -239,16 +265,16 @@ public sealed class QuantizationRun : IDisposable
         ReportFile.Write(run.Assembly, Report(outcomes, device));
     }
 
-    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes, Device device) => new()
+    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes, ComputeDevice device) => new()
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = device.type.ToString().ToLowerInvariant(), Layers = outcomes,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = KindOf(device), Layers = outcomes,
         Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
 
-    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, Device device, TimeSpan duration) => new()
+    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, ComputeDevice device, TimeSpan duration) => new()
     {
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),

@@ -3,6 +3,7 @@ using AwqQuantize.Binding;
 using AwqQuantize.Completion;
 using AwqQuantize.Engine;
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
 
 namespace AwqQuantize.Commands;
@@ -10,7 +11,7 @@ namespace AwqQuantize.Commands;
 /// <summary>Turns model folders into 4-bit AWQ checkpoints.</summary>
 [Cmdlet(VerbsLifecycle.Invoke, "AwqQuantization", DefaultParameterSetName = PathSet, SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.Medium)]
 [OutputType(typeof(AwqQuantizationResult))]
-public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
+public sealed class InvokeAwqQuantizationCommand : ComputingCommand
 {
     private readonly HashSet<string> destinations = new(StringComparer.Ordinal);
     private IReadOnlyList<string> calibrationFiles = [];
@@ -26,11 +27,6 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
 
     [Parameter]
     public SwitchParameter MaxQuality { get; set; }
-
-    [Parameter]
-    [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
-    [ArgumentCompleter(typeof(DeviceCompleter))]
-    public string Device { get; set; } = "auto";
 
     [Parameter]
     public SwitchParameter ForceCpu { get; set; }
@@ -90,8 +86,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
 
     protected override void BeginProcessing()
     {
-        if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
-            Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
+        base.BeginProcessing();
+        if (ForceCpu && DeviceRequest.Parse(DeviceText).Gpus.Count > 0)
+            Refuse("OptionsContradict", $"-ForceCpu and -Device {DeviceText} contradict each other.", "Leave one of them out.", DeviceText);
         if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality))
         {
             Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
@@ -141,7 +138,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
-        Device = Device,
+        Device = DeviceText,
         ForceCpu = ForceCpu,
         GroupSize = GroupSize,
         CalibrationData = calibrationFiles,
