@@ -34,7 +34,7 @@ internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, l
     public Tensor Dequantize()
     {
         using var scope = NewDisposeScope();
-        return Codes.view(rows, Groups, groupSize).sub(zeros.unsqueeze(2), One).mul_(scales.unsqueeze(2)).view(rows, columns).MoveToOuterDisposeScope();
+        return Codes.view(rows, Groups, groupSize).sub(zeros.unsqueeze(2)).mul_(scales.unsqueeze(2)).view(rows, columns).MoveToOuterDisposeScope();
     }
 
     /// <summary>Codes and zero points as bytes, scales as they are: one copy each.</summary>

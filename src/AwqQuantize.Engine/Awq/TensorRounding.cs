@@ -47,7 +47,7 @@ internal static class TensorRounding
         else
         {
             linear.Nearest(weights);
-            loss = Loss(linear.Dequantize().sub_(weights, One), curvature);
+            loss = Loss(linear.Dequantize().sub_(weights), curvature);
         }
         weights.copy_(linear.Dequantize());
         return linear.ToHost();
@@ -76,7 +76,7 @@ internal static class TensorRounding
         if (settings.Rounding == RoundingMode.Compensated)
             return Compensate(sample, curvature, linear, scales);
         linear.Nearest(scaled);
-        return Loss(linear.Dequantize().div_(scales).sub_(sample, One), curvature);
+        return Loss(linear.Dequantize().div_(scales).sub_(sample), curvature);
     }
 
     /// <summary>What W · s becomes when it is fitted and rounded to nearest, divided by s again.</summary>
@@ -141,7 +141,7 @@ internal static class TensorRounding
     {
         var (low, high) = (min.clamp(max: Zero), max.clamp(min: Zero));
         var empty = high.eq(low);
-        var scale = Storable(high.sub(low, One).div_(Fifteen));
+        var scale = Storable(high.sub(low).div_(Fifteen));
         var zero = low.neg().div_(scale).round_().clamp_(Zero, Fifteen);
         return (where(empty, ones_like(scale), scale), where(empty, zeros_like(zero), zero));
     }
@@ -153,7 +153,7 @@ internal static class TensorRounding
         var q = w.mul(wide.reciprocal()).round_();
         q = maximum(q, low);
         q = minimum(q, low.add(Fifteen));
-        var miss = w.sub(q.mul_(wide), One);
+        var miss = w.sub(q.mul_(wide));
         return miss.mul_(miss).mul_(importance).sum([2L]).MoveToOuterDisposeScope();
     }
 
@@ -203,12 +203,12 @@ internal static class TensorRounding
         var (target, code, zeroPoint) = (targets.select(0, k), codes.select(0, start + k), zero.select(0, k));
         var own = factors?.select(0, start + k);
         code.copy_(own is null ? target : target.mul(own)).mul_(inverse.select(0, k)).round_().add_(zeroPoint, One).clamp_(Zero, Fifteen);
-        var value = code.sub(zeroPoint, One).mul_(scale.select(0, k));
+        var value = code.sub(zeroPoint).mul_(scale.select(0, k));
         if (own is not null)
             value.div_(own);
-        misses.select(0, k).copy_(target).sub_(value, One);
+        misses.select(0, k).copy_(target).sub_(value);
         var error = errors.select(0, start + k);
-        error.copy_(w.select(0, start + k)).sub_(value, One);
+        error.copy_(w.select(0, start + k)).sub_(value);
         if (k > 0)
             targets.narrow(0, 0, k).addmm_(factor.select(0, start + k).narrow(0, start, k).unsqueeze(1), error.unsqueeze(0), 1, 1);
     }
@@ -219,7 +219,7 @@ internal static class TensorRounding
     {
         using var scope = NewDisposeScope();
         long size = linear.GroupSize;
-        var errors = linear.Dequantize().sub_(weights, One);
+        var errors = linear.Dequantize().sub_(weights);
         var gain = zeros(1, ScalarType.Float64, weights.device);
         for (var g = 0L; g < linear.Groups; g++)
         {
@@ -228,7 +228,7 @@ internal static class TensorRounding
             var gradient = errors.mm(columns);
             var own = columns.narrow(0, g * size, size).contiguous();
             var zero = linear.Zeros.narrow(1, g, 1);
-            var centred = linear.Codes.narrow(1, g * size, size).sub(zero, One);
+            var centred = linear.Codes.narrow(1, g * size, size).sub(zero);
             var error = errors.narrow(1, g * size, size);
             var scale = linear.Scales.narrow(1, g, 1);
             if (refitScales)
@@ -245,8 +245,8 @@ internal static class TensorRounding
         using var scope = NewDisposeScope();
         var slope = centred.mul(gradient).sum([1L], true);
         var bend = centred.mul(bent).sum([1L], true);
-        var refitted = Storable(maximum(scale.sub(slope.div(bend), One), scale.mul(Half)));
-        var step = refitted.sub(scale, One);
+        var refitted = Storable(maximum(scale.sub(slope.div(bend)), scale.mul(Half)));
+        var step = refitted.sub(scale);
         var change = step.mul(slope).mul_(Two).add_(step.mul(step).mul_(bend), One);
         // A group of nothing but zero points has no bend; what dividing by it gives is not chosen.
         var better = bend.gt(Zero).logical_and_(change.lt(Zero));
@@ -272,14 +272,14 @@ internal static class TensorRounding
                 var (code, slope) = (centred.narrow(1, i, 1), gradient.narrow(1, i, 1));
                 var row = own.narrow(0, i, 1);
                 var bend = row.narrow(1, i, 1);
-                var wanted = code.sub(slope.div(scale.mul(bend)), One).round_();
+                var wanted = code.sub(slope.div(scale.mul(bend))).round_();
                 wanted = minimum(maximum(wanted, low), high);
-                var step = wanted.sub(code, One).mul_(scale);
+                var step = wanted.sub(code).mul_(scale);
                 var change = slope.mul(Two).add_(step.mul(bend), One).mul_(step);
                 var better = change.lt(Zero);
                 step = step.mul_(better);
                 code.copy_(where(better, wanted, code));
-                gains.sub_(change.clamp_(max: Zero).squeeze(1), One);
+                gains.sub_(change.clamp_(max: Zero).squeeze(1));
                 error.narrow(1, i, 1).add_(step, One);
                 gradient.addmm_(step, row, 1, 1);
                 moved.add_(step.abs().sum(), One);
