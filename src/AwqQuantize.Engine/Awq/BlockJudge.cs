@@ -44,23 +44,20 @@ internal sealed unsafe class BlockJudge(DecoderLayer layer, int block, Tensor sa
     /// <summary>Puts Q(W · s) / s where W was.</summary>
     private void Place(ScaleConsumer consumer, Tensor original, float[] s, float[] importance, AwqSettings settings)
     {
+        using var scope = NewDisposeScope();
         var weight = new float[importance.Length];
         for (var i = 0; i < weight.Length; i++)
             weight[i] = importance[i] / (s[i] * s[i]);
-        using var scales = layer.Compute.Upload(tensor(s));
+        var scales = layer.Compute.Upload(tensor(s));
         if (!layer.Compute.IsHost)
         {
-            using var weights = settings.FitRanges ? layer.Compute.Upload(tensor(weight)) : null;
+            var weights = settings.FitRanges ? layer.Compute.Upload(tensor(weight)) : null;
             layer.Weights[consumer.Module + ".weight"].copy_(TensorRounding.Nearest(original, scales, weights, settings.GroupSize));
             return;
         }
         var scaled = original * scales;
-        var linear = new QuantizedLinear((int)scaled.shape[0], (int)scaled.shape[1], settings.GroupSize);
-        var w = TensorMemory.Floats(scaled);
         fixed (float* p = settings.FitRanges ? weight : null)
-            RangeFit.Fit(w, p, linear);
-        NearestRounding.Round(w, linear);
-        linear.Dequantize(w);
+            RangeFit.RoundInPlace(TensorMemory.Floats(scaled), p, (int)scaled.shape[0], (int)scaled.shape[1], settings.GroupSize);
         layer.Weights[consumer.Module + ".weight"].copy_(scaled.div_(scales));
     }
 }

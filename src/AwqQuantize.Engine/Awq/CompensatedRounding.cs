@@ -25,9 +25,22 @@ public static unsafe class CompensatedRounding
         var (rows, n) = (into.Rows, into.Columns);
         using var scope = NewDisposeScope();
         var index = tensor(curvature.Order.Select(i => (long)i).ToArray());
-        var permuted = weights.index_select(1, index);
-        var errors = empty(rows, n);
         var losses = new double[rows];
+        // Rows know nothing of each other; in bands their copies stay small.
+        var band = RowBands.Height(n);
+        for (var first = 0; first < rows; first += band)
+        {
+            using var inner = NewDisposeScope();
+            var permuted = weights.narrow(0, first, Math.Min(band, rows - first)).index_select(1, index);
+            RoundBand(permuted, first, curvature, into, s, losses);
+        }
+        return losses.Sum();
+    }
+
+    private static void RoundBand(Tensor permuted, int first, Curvature curvature, QuantizedLinear into, float[]? s, double[] losses)
+    {
+        var n = into.Columns;
+        var errors = empty_like(permuted);
         for (var end = n; end > 0; end -= Block)
         {
             var start = Math.Max(0, end - Block);
@@ -37,13 +50,12 @@ public static unsafe class CompensatedRounding
                 targets = targets.contiguous();
             if (end < n)
                 targets.addmm_(errors.narrow(1, end, n - end), curvature.Factor.narrow(0, end, n - end).narrow(1, start, end - start), 1, 1);
-            RoundBlock(targets, permuted, errors, curvature, into, s, start, end - start, losses);
+            RoundBlock(targets, permuted, errors, first, curvature, into, s, start, end - start, losses);
         }
-        return losses.Sum();
     }
 
     private static void RoundBlock(
-        Tensor targets, Tensor permuted, Tensor errors, Curvature curvature, QuantizedLinear into, float[]? s, int start, int width, double[] losses)
+        Tensor targets, Tensor permuted, Tensor errors, int first, Curvature curvature, QuantizedLinear into, float[]? s, int start, int width, double[] losses)
     {
         var (n, groups, size) = (into.Columns, into.Groups, into.GroupSize);
         float* t = TensorMemory.Floats(targets), w = TensorMemory.Floats(permuted), e = TensorMemory.Floats(errors);
@@ -54,7 +66,7 @@ public static unsafe class CompensatedRounding
             for (var c = 0; c < r; c++)
                 triangle[r * width + c] = v[(long)(start + r) * n + start + c];
         var lanes = Vector<float>.Count;
-        RowParallel.For(into.Rows, width * (width / 2 + 8L), (from, to) =>
+        RowParallel.For((int)targets.shape[0], width * (width / 2 + 8L), (from, to) =>
         {
             fixed (float* tri = triangle)
             fixed (byte* codes = into.Codes)
@@ -65,12 +77,12 @@ public static unsafe class CompensatedRounding
                     for (var k = width - 1; k >= 0; k--)
                     {
                         var column = curvature.Order[start + k];
-                        var g = row * groups + column / size;
+                        var g = (first + row) * groups + column / size;
                         var (scale, zero) = (into.Scales[g], (float)into.Zeros[g]);
                         var factor = s == null ? 1 : s[column];
                         var code = GroupRange.Code(target[k] * factor, 1 / scale, zero);
                         var value = (code - zero) * scale / factor;
-                        codes[row * n + column] = (byte)code;
+                        codes[(first + row) * n + column] = (byte)code;
                         var miss = target[k] - value;
                         loss += (double)miss * miss * curvature.Pivots[column];
                         var error = w[row * n + start + k] - value;
@@ -83,7 +95,7 @@ public static unsafe class CompensatedRounding
                         for (; m < k; m++)
                             target[m] += error * line[m];
                     }
-                    losses[row] += loss;
+                    losses[first + row] += loss;
                 }
         });
     }

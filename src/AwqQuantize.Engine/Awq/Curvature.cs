@@ -129,7 +129,7 @@ public sealed unsafe class Curvature : IDisposable
         {
             try
             {
-                return TryFactor(gram, order) is { } factor ? new Curvature(gram, factor, order, normalize(factor), device) : null;
+                return TryFactor(gram, order, device) is { } factor ? new Curvature(gram, factor, order, normalize(factor), device) : null;
             }
             catch (Exception e) when (OutOfMemory.Is(e))
             {
@@ -177,16 +177,42 @@ public sealed unsafe class Curvature : IDisposable
         Factor.Dispose();
     }
 
-    private static Tensor? TryFactor(Tensor gram, int[] order)
+    private static Tensor? TryFactor(Tensor gram, int[] order, ComputeDevice on)
     {
-        using var scope = NewDisposeScope();
-        var index = tensor(order.Select(i => (long)i).ToArray(), device: gram.device);
-        var permuted = gram.index_select(0, index).index_select(1, index);
-        var (lower, info) = linalg.cholesky_ex(permuted, check_errors: false);
-        return info.item<int>() == 0 && lower.diagonal().isfinite().all().item<bool>() ? lower.contiguous().MoveToOuterDisposeScope().DetachFromDisposeScope() : null;
+        if (!on.IsHost)
+        {
+            using var scope = NewDisposeScope();
+            var index = tensor(order.Select(i => (long)i).ToArray(), device: gram.device);
+            var (lower, info) = linalg.cholesky_ex(gram.index_select(0, index).index_select(1, index), check_errors: false);
+            return info.item<int>() == 0 && lower.diagonal().isfinite().all().item<bool>() ? lower.contiguous().MoveToOuterDisposeScope().DetachFromDisposeScope() : null;
+        }
+        var n = order.Length;
+        var permuted = empty(n, n).DetachFromDisposeScope();
+        var (h, v) = ((nint)TensorMemory.Floats(gram), (nint)TensorMemory.Floats(permuted));
+        RowParallel.For(n, n, (from, to) =>
+        {
+            for (long i = from; i < to; i++)
+            {
+                var source = (float*)h + (long)order[i] * n;
+                var target = (float*)v + i * n;
+                for (var j = 0; j <= i; j++)
+                    target[j] = source[order[j]];
+            }
+        });
+        var positive = false;
+        try
+        {
+            positive = BlockedCholesky.TryFactor(permuted);
+            return positive ? permuted : null;
+        }
+        finally
+        {
+            if (!positive)
+                permuted.Dispose();
+        }
     }
 
-    /// <summary>Divides each column by its diagonal element, in place; returns the squared diagonal by column.</summary>
+    /// <summary>Divides each column by its diagonal element and clears what is above it, in place; returns the squared diagonal by column.</summary>
     private static float[] Normalize(Tensor factor, int[] order)
     {
         var n = order.Length;
@@ -205,6 +231,7 @@ public sealed unsafe class Curvature : IDisposable
                 for (var c = 0; c < r; c++)
                     v[r * n + c] *= inverse[c];
                 v[r * n + r] = 1;
+                new Span<float>(v + r * n + r + 1, (int)(n - r - 1)).Clear();
             }
         });
         return pivots;

@@ -20,13 +20,23 @@ public static unsafe class GroupDescent
     /// <returns>By how much the loss fell.</returns>
     public static double Improve(Tensor weights, Curvature curvature, QuantizedLinear linear, int sweeps, bool refitScales = true)
     {
-        var (rows, n, size) = (linear.Rows, linear.Columns, linear.GroupSize);
-        using var scope = NewDisposeScope();
-        var errors = empty(rows, n);
-        linear.Dequantize(TensorMemory.Floats(errors));
+        var gains = new double[linear.Rows];
+        var band = RowBands.Height(linear.Columns);
+        for (var first = 0; first < linear.Rows; first += band)
+        {
+            using var scope = NewDisposeScope();
+            ImproveBand(weights.narrow(0, first, Math.Min(band, linear.Rows - first)), first, curvature, linear, sweeps, refitScales, gains);
+        }
+        return gains.Sum();
+    }
+
+    private static void ImproveBand(Tensor weights, int first, Curvature curvature, QuantizedLinear linear, int sweeps, bool refitScales, double[] gains)
+    {
+        var (rows, size) = ((int)weights.shape[0], linear.GroupSize);
+        var errors = empty_like(weights);
+        linear.Dequantize(first, rows, TensorMemory.Floats(errors));
         errors.sub_(weights);
         var values = empty(rows, size);
-        var gains = new double[rows];
         for (var sweep = 0; sweep < sweeps; sweep++)
             for (var g = 0; g < linear.Groups; g++)
             {
@@ -34,23 +44,22 @@ public static unsafe class GroupDescent
                 var columns = curvature.H.narrow(1, g * (long)size, size);
                 var gradient = errors.mm(columns);
                 var own = columns.narrow(0, g * (long)size, size).contiguous();
-                Centred(linear, g, TensorMemory.Floats(values));
+                Centred(linear, first, rows, g, TensorMemory.Floats(values));
                 var bent = values.mm(own);
-                Group(linear, g, gradient, bent, values, own, errors, refitScales, gains);
+                Group(linear, first, g, gradient, bent, values, own, errors, refitScales, gains);
             }
-        return gains.Sum();
     }
 
     /// <summary>Codes minus zero points of one group, [rows, group size].</summary>
-    private static void Centred(QuantizedLinear linear, int g, float* values)
+    private static void Centred(QuantizedLinear linear, int first, int rows, int g, float* values)
     {
         var (n, size) = (linear.Columns, linear.GroupSize);
-        RowParallel.For(linear.Rows, size, (from, to) =>
+        RowParallel.For(rows, size, (from, to) =>
         {
             for (long row = from; row < to; row++)
             {
-                float zero = linear.Zeros[row * linear.Groups + g];
-                var start = row * n + (long)g * size;
+                float zero = linear.Zeros[(first + row) * linear.Groups + g];
+                var start = (first + row) * n + (long)g * size;
                 for (var i = 0; i < size; i++)
                     values[row * size + i] = linear.Codes[start + i] - zero;
             }
@@ -58,17 +67,17 @@ public static unsafe class GroupDescent
     }
 
     private static void Group(
-        QuantizedLinear linear, int g, Tensor gradient, Tensor bent, Tensor values, Tensor own, Tensor errors, bool refitScales, double[] gains)
+        QuantizedLinear linear, int first, int g, Tensor gradient, Tensor bent, Tensor values, Tensor own, Tensor errors, bool refitScales, double[] gains)
     {
         var (n, size, groups) = (linear.Columns, linear.GroupSize, linear.Groups);
         float* grad = TensorMemory.Floats(gradient), hc = TensorMemory.Floats(bent), c = TensorMemory.Floats(values),
             h = TensorMemory.Floats(own), e = TensorMemory.Floats(errors);
-        RowParallel.For(linear.Rows, size * 24L, (from, to) =>
+        RowParallel.For((int)errors.shape[0], size * 24L, (from, to) =>
         {
             for (long row = from; row < to; row++)
             {
                 float* v = grad + row * size, hv = hc + row * size, code = c + row * size;
-                var at = row * groups + g;
+                var at = (first + row) * groups + g;
                 var error = e + row * n + (long)g * size;
                 var scale = linear.Scales[at];
                 if (refitScales)
@@ -81,7 +90,7 @@ public static unsafe class GroupDescent
                         var step = refitted - scale;
                         if (step != 0 && 2 * step * slope + step * step * bend is var change and < 0)
                         {
-                            gains[row] -= change;
+                            gains[first + row] -= change;
                             AddScaled(v, hv, step, size);
                             AddScaled(error, code, step, size);
                             linear.Scales[at] = scale = refitted;
@@ -102,7 +111,7 @@ public static unsafe class GroupDescent
                         var change = step * (2 * v[i] + step * bend);
                         if (change >= 0)
                             continue;
-                        gains[row] -= change;
+                        gains[first + row] -= change;
                         code[i] = wanted;
                         error[i] += step;
                         AddScaled(v, h + (long)i * size, step, size);
@@ -111,7 +120,7 @@ public static unsafe class GroupDescent
                     if (!changed)
                         break;
                 }
-                var start = row * n + (long)g * size;
+                var start = (first + row) * n + (long)g * size;
                 for (var i = 0; i < size; i++)
                     linear.Codes[start + i] = (byte)(code[i] - low);
             }

@@ -40,4 +40,7 @@ public sealed record LayerOutcome
 
     /// <summary>Seconds by stage.</summary>
     public required IReadOnlyDictionary<string, double> Seconds { get; init; }
+
+    /// <summary>Most resident bytes while the layer was worked on; null in the file that lies in the destination.</summary>
+    public long? PeakMemory { get; init; }
 }

@@ -175,9 +175,11 @@ public sealed class LayerQuantizer(
                 for (var from = 0; from < hidden.Rows; from += batch.Rows)
                 {
                     cancel.ThrowIfCancellationRequested();
-                    using var rows = hidden.View(from, Math.Min(batch.Rows, hidden.Rows - from));
+                    var count = Math.Min(batch.Rows, hidden.Rows - from);
+                    using var rows = hidden.View(from, count);
                     using var entrance = rows.to(layer.Device);
                     observer.Run(o => layer.RunBlock(block, entrance, o));
+                    hidden.Release(from, count);
                 }
                 return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length);
             }

@@ -37,16 +37,20 @@ public sealed class QuantizedLinear
     public byte[] Zeros { get; }
 
     /// <summary>Writes the dequantised weights, [Rows, Columns].</summary>
-    public unsafe void Dequantize(float* destination) =>
-        Compute.RowParallel.For(Rows, Columns, (from, to) =>
+    public unsafe void Dequantize(float* destination) => Dequantize(0, Rows, destination);
+
+    /// <summary>Writes the dequantised weights of some rows, [count, Columns].</summary>
+    public unsafe void Dequantize(int first, int count, float* destination) =>
+        Compute.RowParallel.For(count, Columns, (from, to) =>
         {
-            for (var row = from; row < to; row++)
+            for (long row = from; row < to; row++)
                 for (var g = 0; g < Groups; g++)
                 {
-                    var (scale, zero) = (Scales[(long)row * Groups + g], (float)Zeros[(long)row * Groups + g]);
-                    var start = (long)row * Columns + (long)g * GroupSize;
+                    var at = (first + row) * Groups + g;
+                    var (scale, zero) = (Scales[at], (float)Zeros[at]);
+                    var start = (long)g * GroupSize;
                     for (var i = start; i < start + GroupSize; i++)
-                        destination[i] = (Codes[i] - zero) * scale;
+                        destination[row * Columns + i] = (Codes[(first + row) * Columns + i] - zero) * scale;
                 }
         });
 

@@ -60,4 +60,24 @@ public static unsafe class RangeFit
                 }
         });
     }
+
+    /// <summary>Replaces every weight by its nearest value under a fitted range, in place: what a linear would be without its codes.</summary>
+    /// <param name="weights">[rows, columns].</param>
+    /// <param name="importance">[columns], or null for plain minimum and maximum.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">A multiple of the group size.</param>
+    /// <param name="size">Columns per group.</param>
+    public static void RoundInPlace(float* weights, float* importance, int rows, int columns, int size) =>
+        RowParallel.For(rows, columns * (importance == null ? 4L : 24L), (from, to) =>
+        {
+            for (long row = from; row < to; row++)
+                for (var start = 0; start < columns; start += size)
+                {
+                    var w = weights + row * columns + start;
+                    var (scale, zero) = Group(w, importance == null ? null : importance + start, size);
+                    var inverse = 1 / scale;
+                    for (var i = 0; i < size; i++)
+                        w[i] = (GroupRange.Code(w[i], inverse, zero) - zero) * scale;
+                }
+        });
 }

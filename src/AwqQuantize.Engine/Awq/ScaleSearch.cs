@@ -40,6 +40,7 @@ public sealed unsafe class ScaleSearch
     private readonly int[]? channelOf;
     private readonly float[] inputs;
     private readonly float[] weights;
+    private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it
 
     /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, where the curvature is.</param>
     /// <param name="curvature">Of their common input.</param>
@@ -51,6 +52,7 @@ public sealed unsafe class ScaleSearch
         (this.curvature, this.settings) = (curvature, settings);
         channelOf = group.Consumers[0].Channel;
         sample = Sample(linears, settings.SearchRows);
+        linear = new QuantizedLinear((int)sample.shape[0], curvature.Columns, settings.GroupSize);
         inputs = PerChannel(magnitude, group.Channels);
         weights = PerChannel(WeightMagnitudes(linears, settings.GroupSize), group.Channels);
     }
@@ -93,7 +95,6 @@ public sealed unsafe class ScaleSearch
         if (!curvature.Device.IsHost)
             return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, channelOf is null ? scales : [.. channelOf.Select(c => scales[c])], settings));
         var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
-        var linear = new QuantizedLinear((int)sample.shape[0], n, settings.GroupSize);
         var scaled = sample.clone();
         var w = TensorMemory.Floats(scaled);
         var importance = new float[n];
@@ -109,10 +110,10 @@ public sealed unsafe class ScaleSearch
             RangeFit.Fit(w, weight, linear);
         return new ScaleCandidate(kind, ratio, scales, settings.Rounding == RoundingMode.Compensated
             ? CompensatedRounding.Round(sample, curvature, linear, s)
-            : NearestLoss(w, linear, s));
+            : NearestLoss(w, s));
     }
 
-    private double NearestLoss(float* scaled, QuantizedLinear linear, float[] s)
+    private double NearestLoss(float* scaled, float[] s)
     {
         NearestRounding.Round(scaled, linear);
         var error = empty_like(sample);

@@ -59,8 +59,17 @@ public sealed unsafe class HiddenStates : IDisposable
     /// <summary>Overwrites rows.</summary>
     public void Store(int from, Tensor values)
     {
-        using var view = View(from, (int)values.shape[0]);
-        view.copy_(values);
+        using (var view = View(from, (int)values.shape[0]))
+            view.copy_(values);
+        Release(from, (int)values.shape[0]);
+    }
+
+    /// <summary>Some rows are not needed for a while: where they are on disk, they leave memory.</summary>
+    public void Release(int from, int count)
+    {
+        var perRow = (long)Length * Width;
+        if (OnDisk)
+            MappedPages.Drop(TensorMemory.Floats(buffer) + from * perRow, count * perRow * sizeof(float));
     }
 
     /// <summary>
@@ -112,6 +121,7 @@ public sealed unsafe class HiddenStates : IDisposable
         (buffer, file, OnDevice) = (mapped, path, false);
         reserved?.Dispose();
         reserved = null;
+        Release(0, Rows);
     }
 
     /// <summary>Writes the states where a later process can take them up.</summary>
@@ -122,6 +132,8 @@ public sealed unsafe class HiddenStates : IDisposable
             using var scope = NewDisposeScope();
             var part = ComputeDevice.Download(buffer.narrow(0, at, Math.Min(Piece, Tokens * Width - at)));
             stream.Write(new ReadOnlySpan<byte>(TensorMemory.Floats(part), checked((int)part.numel() * sizeof(float))));
+            if (OnDisk)
+                MappedPages.Drop((byte*)TensorMemory.Floats(buffer) + at * sizeof(float), part.numel() * sizeof(float));
         }
     }
 
@@ -134,6 +146,8 @@ public sealed unsafe class HiddenStates : IDisposable
             var part = empty(Math.Min(Piece, Tokens * Width - at));
             stream.ReadExactly(new Span<byte>(TensorMemory.Floats(part), checked((int)part.numel() * sizeof(float))));
             buffer.narrow(0, at, part.numel()).copy_(part);
+            if (OnDisk)
+                MappedPages.Drop((byte*)TensorMemory.Floats(buffer) + at * sizeof(float), part.numel() * sizeof(float));
         }
     }
 

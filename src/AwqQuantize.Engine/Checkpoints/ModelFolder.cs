@@ -99,14 +99,48 @@ public sealed unsafe class ModelFolder : IDisposable
         file.Release(entry);
     }
 
-    /// <summary>Converts a tensor of type F32, F16, BF16 or F64 to float32.</summary>
+    /// <summary>The same for a piece of a tensor, from byte <paramref name="offset"/> on.</summary>
+    public void Release(string name, long offset, long length)
+    {
+        var (file, entry) = Locate(name);
+        file.Release(entry, offset, length);
+    }
+
+    /// <summary>Converts a tensor of type F32, F16, BF16 or F64 to float32; its pages go back to the system on the way.</summary>
     /// <param name="destination">Room for as many values as the tensor has elements, in its order.</param>
     /// <exception cref="AwqException"><c>TensorMissing</c>, <c>TensorDtypeNotSupported</c>.</exception>
     public void ReadFloat(string name, float* destination)
     {
+        const long Piece = 8 << 20;
         var (file, entry) = Locate(name);
         RequireFloat(entry);
-        FloatConversion.ToFloat(entry.Dtype, file.Pointer(entry), destination, entry.ElementCount);
+        var size = entry.Dtype.BitSize() / 8;
+        for (long start = 0; start < entry.ElementCount; start += Piece)
+        {
+            var count = Math.Min(Piece, entry.ElementCount - start);
+            FloatConversion.ToFloat(entry.Dtype, file.Pointer(entry) + start * size, destination + start, count);
+            file.Release(entry, start * size, count * size);
+        }
+    }
+
+    /// <summary>Converts rows of a matrix to float32.</summary>
+    /// <param name="name">A tensor of two dimensions.</param>
+    /// <param name="rows">Indices of its rows, in any order.</param>
+    /// <param name="destination">[rows, width].</param>
+    /// <exception cref="AwqException"><c>TensorMissing</c>, <c>TensorDtypeNotSupported</c>.</exception>
+    public void ReadRows(string name, ReadOnlySpan<long> rows, float* destination)
+    {
+        var (file, entry) = Locate(name);
+        RequireFloat(entry);
+        if (entry.Shape.Length != 2)
+            throw new ArgumentException($"'{name}' has the shape {entry.ShapeText} and no rows.", nameof(name));
+        var (height, width, size) = (entry.Shape[0], entry.Shape[1], entry.Dtype.BitSize() / 8);
+        for (var i = 0; i < rows.Length; i++)
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((ulong)rows[i], (ulong)height, nameof(rows));
+            FloatConversion.ToFloat(entry.Dtype, file.Pointer(entry) + rows[i] * width * size, destination + i * width, width);
+        }
+        file.Release(entry);
     }
 
     /// <inheritdoc cref="ReadFloat(string, float*)"/>

@@ -86,13 +86,20 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     /// Gives the pages of a tensor back to the system (Linux; elsewhere the system decides). They are read again when
     /// touched again.
     /// </summary>
-    public void Release(TensorEntry entry)
+    public void Release(TensorEntry entry) => Release(entry, 0, entry.ByteLength);
+
+    /// <summary>The same for a piece of a tensor.</summary>
+    /// <param name="entry">A tensor of this file.</param>
+    /// <param name="offset">First byte of the piece within the tensor.</param>
+    /// <param name="length">Bytes of the piece.</param>
+    public void Release(TensorEntry entry, long offset, long length)
     {
         if (!OperatingSystem.IsLinux())
             return;
         var page = (nuint)Environment.SystemPageSize;
-        var first = ((nuint)Pointer(entry) + page - 1) / page * page;
-        var end = ((nuint)Pointer(entry) + (nuint)entry.ByteLength) / page * page;
+        // A page that the piece before left begun goes with this one.
+        var first = ((nuint)Pointer(entry) + (nuint)offset + (offset == 0 ? page - 1 : 0)) / page * page;
+        var end = ((nuint)Pointer(entry) + (nuint)(offset + length)) / page * page;
         // Advice only: a refusal costs memory and nothing else.
         if (end > first)
             _ = Advise((void*)first, end - first, DontNeed);

@@ -63,8 +63,7 @@ public sealed unsafe class TensorPayload
         var entry = model.Entry(name);
         return new(newName ?? name, entry.Dtype, entry.Shape, stream =>
         {
-            WriteNative(stream, model.Pointer(name), entry.ByteLength);
-            model.Release(name);
+            WriteNative(stream, model.Pointer(name), entry.ByteLength, (start, length) => model.Release(name, start, length));
         });
     }
 
@@ -89,17 +88,16 @@ public sealed unsafe class TensorPayload
                     var length = (int)Math.Min(ChunkElements, count - start);
                     FloatConversion.ToFloat(entry.Dtype, source + start * (entry.Dtype.BitSize() / 8), chunk, length);
                     WriteHalf(stream, name, chunk, half.AsSpan(0, length));
+                    model.Release(name, start * (entry.Dtype.BitSize() / 8), length * (long)(entry.Dtype.BitSize() / 8));
                 }
             }
-            model.Release(name);
         });
     }
 
     internal static TensorPayload Copy(SafetensorsFile file, TensorEntry entry) =>
         new(entry.Name, entry.Dtype, entry.Shape, stream =>
         {
-            WriteNative(stream, file.Pointer(entry), entry.ByteLength);
-            file.Release(entry);
+            WriteNative(stream, file.Pointer(entry), entry.ByteLength, (start, length) => file.Release(entry, start, length));
         });
 
     private static void WriteHalf(Stream stream, string name, float* values, Span<ushort> half)
@@ -123,10 +121,14 @@ public sealed unsafe class TensorPayload
         stream.Write(MemoryMarshal.AsBytes(half));
     }
 
-    private static void WriteNative(Stream stream, byte* data, long length)
+    private static void WriteNative(Stream stream, byte* data, long length, Action<long, long>? written = null)
     {
         const int chunk = 8 << 20;
         for (long start = 0; start < length; start += chunk)
-            stream.Write(new ReadOnlySpan<byte>(data + start, (int)Math.Min(chunk, length - start)));
+        {
+            var count = Math.Min(chunk, length - start);
+            stream.Write(new ReadOnlySpan<byte>(data + start, (int)count));
+            written?.Invoke(start, count);
+        }
     }
 }

@@ -63,6 +63,8 @@ public sealed class AwqTensorSource : ITensorSource
             return there.Upload(result);
     }
 
+    public Tensor? ReadRows(string name, ReadOnlySpan<long> rows, Device device) => folder.Tensors.ContainsKey(name) ? plain.ReadRows(name, rows, device) : null;
+
     private unsafe Tensor Dequantize(string module)
     {
         var shape = shapes[module + Weight];

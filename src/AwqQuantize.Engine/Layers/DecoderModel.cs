@@ -7,7 +7,7 @@ namespace AwqQuantize.Engine.Layers;
 /// <summary>
 /// A model that is run layer by layer: each part's weights are read when it is asked for, so that one layer is in memory at a time.
 /// </summary>
-public sealed class DecoderModel : IDisposable
+public sealed unsafe class DecoderModel : IDisposable
 {
     private readonly ITensorSource source;
     private readonly ComputeDevice compute;
@@ -41,7 +41,7 @@ public sealed class DecoderModel : IDisposable
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         var spec = Graph.Embedding;
-        var hidden = Outer(spec.Tokens).index_select(0, ids.to(device).flatten()).view(ids.shape[0], ids.shape[1], spec.Width);
+        var hidden = Rows(spec.Tokens, ids).view(ids.shape[0], ids.shape[1], spec.Width);
         if (spec.Multiplier != 1)
             hidden = hidden.mul_(spec.Multiplier);
         if (spec.ProjectIn is not null)
@@ -90,20 +90,57 @@ public sealed class DecoderModel : IDisposable
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        var spec = Graph.Head;
-        if (spec.FinalNorm is not null)
-            hidden = Normalization.Apply(spec.FinalNorm, Outer, hidden);
-        if (spec.ProjectOut is not null)
-            hidden = nn.functional.linear(hidden, Outer($"{spec.ProjectOut}.weight"));
-        var weight = Outer(spec.Weight);
-        if (spec.NormalizedWeight)
+        return Score(Final(hidden), Outer(Graph.Head.Weight), Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What the head's weight is multiplied with.</summary>
+    private Tensor Final(Tensor hidden)
+    {
+        if (Graph.Head.FinalNorm is { } norm)
+            hidden = Normalization.Apply(norm, Outer, hidden);
+        return Graph.Head.ProjectOut is { } module ? nn.functional.linear(hidden, Outer($"{module}.weight")) : hidden;
+    }
+
+    /// <summary>Logits of some rows of the head.</summary>
+    private Tensor Score(Tensor hidden, Tensor weight, Tensor? bias)
+    {
+        if (Graph.Head.NormalizedWeight)
             weight = nn.functional.normalize(weight, dim: 1);
-        var logits = nn.functional.linear(hidden, weight, spec.Bias is null ? null : Outer(spec.Bias));
-        if (spec.Multiplier != 1)
-            logits.mul_(spec.Multiplier);
-        if (spec.SoftCap > 0)
-            logits.div_(spec.SoftCap).tanh_().mul_(spec.SoftCap);
-        return logits.MoveToOuterDisposeScope();
+        var logits = nn.functional.linear(hidden, weight, bias);
+        if (Graph.Head.Multiplier != 1)
+            logits.mul_(Graph.Head.Multiplier);
+        if (Graph.Head.SoftCap > 0)
+            logits.div_(Graph.Head.SoftCap).tanh_().mul_(Graph.Head.SoftCap);
+        return logits;
+    }
+
+    /// <summary>Mean negative log-likelihood of targets, in nats: the head is read in pieces, so that no vocabulary is too large.</summary>
+    /// <param name="hidden">[tokens, hidden] after the last layer.</param>
+    /// <param name="targets">[tokens] int64: the token that comes next at each position.</param>
+    public double CrossEntropy(Tensor hidden, Tensor targets)
+    {
+        const int Piece = 8192;
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        targets = targets.to(device);
+        hidden = Final(hidden);
+        var largest = full(hidden.shape[0], float.NegativeInfinity, device: device);
+        var (sum, wanted) = (zeros_like(largest), zeros_like(largest));
+        for (var from = 0; from < Graph.VocabularySize; from += Piece)
+        {
+            using var inner = NewDisposeScope();
+            var count = Math.Min(Piece, Graph.VocabularySize - from);
+            var rows = Enumerable.Range(from, count).Select(i => (long)i).ToArray();
+            var weight = source.ReadRows(Graph.Head.Weight, rows, device) ?? Outer(Graph.Head.Weight).narrow(0, from, count);
+            var logits = Score(hidden, weight, Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias).narrow(0, from, count));
+            var peak = maximum(largest, logits.amax([1L]));
+            sum.mul_(largest.sub_(peak).exp_()).add_(logits.sub(peak.unsqueeze(1)).exp_().sum([1L]));
+            largest.copy_(peak);
+            var place = targets.sub(from);
+            var inside = place.ge(0).logical_and_(place.lt(count));
+            wanted.add_(logits.gather(1, place.clamp(0, count - 1).unsqueeze(1)).squeeze(1).mul_(inside));
+        }
+        return sum.log_().add_(largest).sub_(wanted).mean().item<float>();
     }
 
     /// <summary>Frees the embedding; the next <see cref="Embed"/> reads it again.</summary>
@@ -124,6 +161,18 @@ public sealed class DecoderModel : IDisposable
             if (name is not null && outer.Remove(name, out var tensor))
                 tensor.Dispose();
         }
+    }
+
+    /// <summary>Rows of a matrix outside of the layers, one for each id.</summary>
+    private Tensor Rows(string name, Tensor ids)
+    {
+        if (!outer.ContainsKey(name))
+        {
+            using var flat = ids.cpu().flatten().contiguous();
+            if (source.ReadRows(name, new ReadOnlySpan<long>(TensorMemory.Longs(flat), (int)flat.numel()), device) is { } rows)
+                return rows;
+        }
+        return Outer(name).index_select(0, ids.to(device).flatten());
     }
 
     private Tensor Outer(string name)

@@ -26,7 +26,26 @@ public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
             result.Dispose();
             throw;
         }
-        folder.Release(name);
+        return Placed(result, device);
+    }
+
+    public unsafe Tensor? ReadRows(string name, ReadOnlySpan<long> rows, Device device)
+    {
+        var result = empty([rows.Length, folder.Entry(name).Shape[1]], ScalarType.Float32);
+        try
+        {
+            folder.ReadRows(name, rows, TensorMemory.Floats(result));
+        }
+        catch
+        {
+            result.Dispose();
+            throw;
+        }
+        return Placed(result, device);
+    }
+
+    private static Tensor Placed(Tensor result, Device device)
+    {
         var there = ComputeDevice.Of(device);
         if (there.IsHost)
             return result;

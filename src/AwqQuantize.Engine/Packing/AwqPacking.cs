@@ -46,19 +46,52 @@ public static unsafe class AwqPacking
     {
         RequireShape(outputs, inputs, groupSize);
         var groups = inputs / groupSize;
-        var qweight = new int[(long)inputs * (outputs / Octet)];
-        var qzeros = new int[(long)groups * (outputs / Octet)];
         var transposed = new Half[(long)groups * outputs];
-        fixed (int* w = qweight)
-            PackCodes(codes, w, outputs, inputs, nameof(codes));
-        fixed (int* z = qzeros)
-            PackCodes(zeros, z, outputs, groups, nameof(zeros));
         for (var g = 0; g < groups; g++)
         {
             for (var o = 0; o < outputs; o++)
                 transposed[(long)g * outputs + o] = scales[(long)o * groups + g];
         }
-        return new AwqTensors(inputs, outputs, groupSize, qweight, qzeros, transposed);
+        return new AwqTensors(inputs, outputs, groupSize, PackWords(codes, outputs, inputs, nameof(codes)), PackWords(zeros, outputs, groups, nameof(zeros)), transposed);
+    }
+
+    /// <summary>Packs codes, or zero points, alone.</summary>
+    /// <param name="codes">[out, rows], each 0…15.</param>
+    /// <param name="outputs">Output channels.</param>
+    /// <param name="rows">Input channels, or groups of them.</param>
+    /// <returns>int32 [rows, out/8].</returns>
+    /// <exception cref="ArgumentException">A size does not fit, or a code is above 15.</exception>
+    public static int[] PackWords(ReadOnlySpan<byte> codes, int outputs, int rows)
+    {
+        RequireShape(outputs, rows, 1);
+        RequireLength((long)outputs * rows, codes.Length, nameof(codes));
+        fixed (byte* c = codes)
+            return PackWords(c, outputs, rows, nameof(codes));
+    }
+
+    /// <summary>Brings group scales, exact in float16, into the order of the format.</summary>
+    /// <param name="scales">[out, groups].</param>
+    /// <param name="outputs">Output channels.</param>
+    /// <param name="groups">Groups per output channel.</param>
+    /// <returns>[groups, out].</returns>
+    public static Half[] TransposeScales(ReadOnlySpan<float> scales, int outputs, int groups)
+    {
+        RequireLength((long)outputs * groups, scales.Length, nameof(scales));
+        var transposed = new Half[scales.Length];
+        for (var o = 0; o < outputs; o++)
+        {
+            for (var g = 0; g < groups; g++)
+                transposed[(long)g * outputs + o] = (Half)scales[o * groups + g];
+        }
+        return transposed;
+    }
+
+    private static int[] PackWords(byte* codes, int outputs, int rows, string argument)
+    {
+        var packed = new int[(long)rows * (outputs / Octet)];
+        fixed (int* p = packed)
+            PackCodes(codes, p, outputs, rows, argument);
+        return packed;
     }
 
     /// <summary>The codes or zero points of packed words.</summary>

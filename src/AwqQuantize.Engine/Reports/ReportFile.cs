@@ -24,7 +24,7 @@ public static class ReportFile
     {
         var stable = report with
         {
-            Duration = null, PeakMemory = null, Warnings = [], Layers = [.. report.Layers.Select(l => l with { Seconds = new Dictionary<string, double>() })],
+            Duration = null, PeakMemory = null, Warnings = [], Layers = [.. report.Layers.Select(l => l with { Seconds = new Dictionary<string, double>(), PeakMemory = null })],
         };
         AtomicFile.WriteText(Path.Combine(folder, Name), JsonSerializer.Serialize(stable, Json) + "\n");
     }

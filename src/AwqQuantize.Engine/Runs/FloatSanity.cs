@@ -32,8 +32,7 @@ public static class FloatSanity
             hidden = next;
             Compute.NativeHeap.Trim();
         }
-        var logits = model.Logits(hidden.to(home))[0].narrow(0, 0, ids.Length - 1);
-        return nn.functional.cross_entropy(logits, input[0].narrow(0, 1, ids.Length - 1).to(logits.device)).item<float>();
+        return model.CrossEntropy(hidden.to(home)[0].narrow(0, 0, ids.Length - 1), input[0].narrow(0, 1, ids.Length - 1));
     }
 
     /// <summary>Judges what <see cref="Measure"/> found.</summary>

@@ -19,12 +19,12 @@ public static unsafe class LayerPart
         var tensors = new List<TensorPayload>();
         foreach (var (module, linear) in quantized)
         {
-            var scales = Array.ConvertAll(linear.Scales, s => (Half)s);
-            var packed = AwqPacking.Pack(linear.Codes, linear.Zeros, scales, linear.Rows, linear.Columns, linear.GroupSize);
+            var (rows, columns, groups) = (linear.Rows, (long)linear.Columns, linear.Groups);
             var name = layer.Graph.Prefix + module;
-            tensors.Add(TensorPayload.From(name + ".qweight", TensorDtype.I32, packed.QWeightShape, packed.QWeight));
-            tensors.Add(TensorPayload.From(name + ".qzeros", TensorDtype.I32, packed.QZerosShape, packed.QZeros));
-            tensors.Add(TensorPayload.From(name + ".scales", TensorDtype.F16, packed.ScalesShape, packed.Scales));
+            // Packed when its turn comes, so that only one linear is there twice.
+            tensors.Add(new TensorPayload(name + ".qweight", TensorDtype.I32, [columns, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes(AwqPacking.PackWords(linear.Codes, rows, linear.Columns).AsSpan()))));
+            tensors.Add(new TensorPayload(name + ".qzeros", TensorDtype.I32, [groups, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes(AwqPacking.PackWords(linear.Zeros, rows, groups).AsSpan()))));
+            tensors.Add(new TensorPayload(name + ".scales", TensorDtype.F16, [groups, rows], stream => stream.Write(MemoryMarshal.AsBytes(AwqPacking.TransposeScales(linear.Scales, rows, groups).AsSpan()))));
         }
         foreach (var stored in layer.Weights.StoredTensors(quantized.Keys.ToHashSet()))
         {

@@ -2,20 +2,49 @@ using System.Diagnostics;
 
 namespace AwqQuantize.Engine.Runs;
 
-/// <summary>Tells how far a run is, and how long it will still take: layers are alike, so their mean time says it.</summary>
-internal sealed class ProgressMeter(IRunObserver observer, string activity, int layers, int first)
+/// <summary>
+/// Tells how far a run is, and how long it will still take: what the plan predicted, corrected more and more by what the work done so
+/// far has really taken.
+/// </summary>
+internal sealed class ProgressMeter
 {
+    // The prediction counts as much as this much of the run's own work.
+    private const double Trust = 0.02;
+
     private readonly Stopwatch clock = Stopwatch.StartNew();
+    private readonly IRunObserver observer;
+    private readonly string activity;
+    private readonly double[] until;
+    private readonly int first;
+
+    /// <param name="observer">Told.</param>
+    /// <param name="activity">What is done to which model.</param>
+    /// <param name="layerSeconds">Predicted time of each layer.</param>
+    /// <param name="first">First layer that is still to be done.</param>
+    public ProgressMeter(IRunObserver observer, string activity, IReadOnlyList<double> layerSeconds, int first)
+    {
+        (this.observer, this.activity, this.first) = (observer, activity, first);
+        until = new double[layerSeconds.Count + 1];
+        for (var i = 0; i < layerSeconds.Count; i++)
+            until[i + 1] = until[i] + layerSeconds[i];
+    }
+
+    private int Layers => until.Length - 1;
 
     /// <summary>Inside a layer.</summary>
     public void Layer(int layer, string detail, double fraction)
     {
-        var done = layer - first + fraction;
-        TimeSpan? remaining = done > 0.3 ? clock.Elapsed * ((layers - layer - fraction) / done) : null;
-        observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {layers}", layer, layers, (layer + fraction) / layers, remaining, detail, fraction));
+        var done = until[layer] + fraction * (until[layer + 1] - until[layer]) - until[first];
+        var left = until[^1] - until[first] - done;
+        var prior = Trust * (until[^1] - until[first]);
+        TimeSpan? remaining = done + prior > 0 ? TimeSpan.FromSeconds(left * (clock.Elapsed.TotalSeconds + prior) / (done + prior)) : null;
+        observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {Layers}", layer, Layers, (layer + fraction) / Layers, remaining, detail, fraction));
     }
 
     /// <summary>Before or after the layers.</summary>
     public void Stage(string status, double fraction) =>
-        observer.Progress(new RunProgress(activity, status, fraction < 0.5 ? 0 : layers, layers, fraction, null, null, null));
+        observer.Progress(new RunProgress(activity, status, fraction < 0.5 ? 0 : Layers, Layers, fraction, fraction < 0.5 ? TimeSpan.FromSeconds(until[^1] - until[first]) : null, null, null));
+
+    /// <summary>The layers begin: what came before is not measured with them.</summary>
+    public void Begin() => clock.Restart();
 }

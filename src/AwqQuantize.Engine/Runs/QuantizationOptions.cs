@@ -60,4 +60,7 @@ public sealed record QuantizationOptions
 
     /// <summary>Architecture descriptions besides those of the module: files or folders.</summary>
     public IReadOnlyList<string> ArchitecturePath { get; init; } = [];
+
+    /// <summary>What these options mean for a layer.</summary>
+    public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = GroupSize, Rounding = Rounding };
 }

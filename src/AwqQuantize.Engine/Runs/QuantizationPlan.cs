@@ -1,6 +1,7 @@
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -42,44 +43,61 @@ public sealed record QuantizationPlan
     /// <summary>Predicted peak of resident memory, in bytes.</summary>
     public required long PeakMemory { get; init; }
 
-    /// <summary>Predicted peak of a device's memory without hidden states, in bytes: the largest layer and what is worked on it.</summary>
-    public required long LayerBytes { get; init; }
+    /// <summary>Bytes of it that a layer takes while it is worked on; what a device must have, hidden states apart.</summary>
+    public required long LayerMemory { get; init; }
+
+    /// <summary>Bytes of it that are hidden states; 0 where they are on disk.</summary>
+    public required long HiddenStatesMemory { get; init; }
+
+    /// <summary>Bytes that the run tries to get along with: the user's limit, or what is free.</summary>
+    public required long MemoryLimit { get; init; }
 
     /// <summary>Whether hidden states are kept on disk from the start.</summary>
     public required bool HiddenStatesOnDisk { get; init; }
 
-    /// <summary>Rows that run at once.</summary>
-    public required int RowsAtOnce { get; init; }
+    /// <summary>Rows that run at once, and most bytes of inputs that are kept to leave a block.</summary>
+    public required Batching Batching { get; init; }
 
-    /// <summary>Floating-point operations of one forward of all calibration tokens through the layers.</summary>
-    public required double ForwardOperations { get; init; }
+    /// <summary>Work of each layer.</summary>
+    public required IReadOnlyList<WorkEstimate> LayerWork { get; init; }
 
-    // Resident after libtorch and the runtime are up, plus what the allocators keep.
-    private const long Baseline = 260L << 20;
+    /// <summary>Work of all layers, and of what surrounds them.</summary>
+    public required WorkEstimate Work { get; init; }
 
-    // Tokens that run at once: enough for the matrix kernels' peak, few enough to stay small.
-    private const int TokensAtOnce = 2048;
+    /// <summary>Of the machine; null where it was not measured.</summary>
+    public MachineSpeed? Speed { get; init; }
+
+    /// <summary>Predicted time, as busy as the machine is now; null where its speed was not measured.</summary>
+    public TimeSpan? Duration { get; init; }
+
+    /// <summary>Predicted seconds of each layer, or, where the machine's speed was not measured, its work in any unit.</summary>
+    public IReadOnlyList<double> LayerSeconds { get; init; } = [];
 
     /// <summary>Makes the plan of a run.</summary>
     /// <param name="options">What is wanted.</param>
     /// <param name="graph">The model.</param>
     /// <param name="folder">Its weights.</param>
-    /// <param name="rows">Calibration rows.</param>
+    /// <param name="rows">Calibration rows; 0 without calibration.</param>
     /// <param name="length">Tokens per row.</param>
-    public static QuantizationPlan Make(QuantizationOptions options, ModelGraph graph, ModelFolder folder, int rows, int length)
+    /// <param name="resident">Bytes that the process holds already; 0 for a fresh one.</param>
+    /// <param name="speed">Of the machine, where a duration is wanted.</param>
+    public static QuantizationPlan Make(QuantizationOptions options, ModelGraph graph, ModelFolder folder, int rows, int length, long resident = 0, MachineSpeed? speed = null)
     {
         var floating = new Dictionary<string, string>();
-        long packed = 0, weights = 0, layerBytes = 0, gram = 0, widest = 0, largestLinear = 0;
-        var (count, operations) = (0, 0.0);
+        var work = new List<WorkEstimate>();
+        long packed = 0, weights = 0;
+        var count = 0;
+        var memory = new MemoryEstimate(graph, options, rows, length);
+        var limit = options.MemoryLimit ?? ProcessMemory.Available;
+        var start = Math.Max(resident, MemoryEstimate.FreshProcess);
+        var batching = Batching.Choose(memory, rows, length, limit - start, options.Settings.KeptInputBytes, out var onDisk);
+        var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         foreach (var layer in graph.Layers)
         {
             var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
-            long bytes = layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)), inLayer = 0;
             foreach (var linear in layer.Linears)
             {
                 var size = (long)linear.In * linear.Out;
-                if (linear.Expert < 0)
-                    operations += 2.0 * size * rows * length;
                 if (kept.TryGetValue(linear.Module, out var reason))
                 {
                     floating[layer.Prefix + linear.Module] = reason;
@@ -88,28 +106,32 @@ public sealed record QuantizationPlan
                 count++;
                 weights += size;
                 packed += QuantizedBytes(size, options.GroupSize);
-                inLayer += size;
-                gram = Math.Max(gram, 4L * linear.In * linear.In);
-                widest = Math.Max(widest, Math.Max(linear.In, linear.Out));
-                largestLinear = Math.Max(largestLinear, 4 * size);
             }
-            layerBytes = Math.Max(layerBytes, bytes + inLayer);
+            work.Add(WorkEstimate.Of(layer, kept, settings, (long)rows * length, length));
         }
-        var size_ = packed + folder.Tensors.Values.Sum(t => 2 * t.ElementCount) - 2 * weights;
-        var hidden = 4L * rows * length * graph.HiddenSize;
-        var limit = options.MemoryLimit ?? FreeMemory();
-        var atOnce = Math.Max(1, Math.Min(rows, TokensAtOnce / Math.Max(1, length)));
-        // A layer with its codes; H, its permuted copy and its factor; a linear's errors, targets and columns; one micro-batch.
-        var working = Baseline + layerBytes + 3 * gram + 3 * largestLinear + 4L * atOnce * Math.Max(1, length) * (3 * widest + 4 * graph.HiddenSize);
-        var onDisk = rows > 0 && working + hidden > limit * 0.9;
+        var tensors = packed + folder.Tensors.Values.Sum(t => 2 * t.ElementCount) - 2 * weights;
+        var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
+        var hidden = onDisk ? 0 : memory.HiddenStates;
         return new QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
-            QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = size_,
-            BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = 2 * size_ + 3 * hidden, HiddenStatesOnDisk = onDisk,
-            RowsAtOnce = atOnce, ForwardOperations = operations,
-            PeakMemory = working + (onDisk ? 0 : hidden), LayerBytes = working - Baseline,
+            QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = tensors,
+            BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = 2 * tensors + (onDisk ? 3 : 2) * memory.HiddenStates, HiddenStatesOnDisk = onDisk,
+            Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
+            PeakMemory = start + hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
+            LayerMemory = memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
+            Speed = speed,
+            LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
+            Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
         };
+    }
+
+    /// <summary>The float model over a little text, and the checkpoint's files.</summary>
+    private static WorkEstimate Surroundings(ModelGraph graph, ModelFolder folder, List<WorkEstimate> layers, int rows, int length, long size)
+    {
+        const double SanityTokens = 512;
+        var forward = rows == 0 ? 0 : layers.Sum(w => w.Forward) * Math.Min(1, SanityTokens / ((double)rows * length)) + 2 * SanityTokens * graph.HiddenSize * graph.VocabularySize;
+        return new WorkEstimate(0, forward, 0, (rows == 0 ? 1 : 2) * folder.ByteSize + 2.0 * size);
     }
 
     /// <summary>Refuses what cannot end well.</summary>
@@ -130,6 +152,4 @@ public sealed record QuantizationPlan
     }
 
     private static long QuantizedBytes(long weights, int groupSize) => weights / 2 + weights / groupSize * 2 + weights / groupSize / 2;
-
-    private static long FreeMemory() => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 }

@@ -33,11 +33,14 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelFolder folder;
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
+    private readonly ComputeDevice device;
     private readonly QuantizationPlan plan;
     private readonly List<string> warnings = [];
     private readonly Action<string>? probe;
+    private Batching batching;
+    private long peak;
 
-    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe)
+    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? chosen)
     {
         (this.options, this.observer, this.cancel, this.probe) = (options, observer, cancel, probe);
         Destination.Check(options);
@@ -54,19 +57,23 @@ public sealed class QuantizationRun : IDisposable
             if (graph.MatchedByShape)
                 Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
             rows = options.NoCalibration ? null : ReadRows();
-            plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0);
+            device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+            var speed = MachineSpeed.Measure(device.Torch, graph);
+            plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
         }
         catch
         {
             folder.Dispose();
             throw;
         }
+        batching = plan.Batching;
     }
 
     /// <summary>What a run would do; nothing is computed or written.</summary>
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
     {
-        using var run = new QuantizationRun(options, observer, cancel, null);
+        TorchRuntime.EnsureLoaded();
+        using var run = new QuantizationRun(options, observer, cancel, null, null);
         run.plan.Check();
         return run.plan;
     }
@@ -83,41 +90,45 @@ public sealed class QuantizationRun : IDisposable
     internal static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? device)
     {
         TorchRuntime.EnsureLoaded();
-        using var run = new QuantizationRun(options, observer, cancel, probe);
-        return run.Execute(device);
+        using var run = new QuantizationRun(options, observer, cancel, probe, device);
+        return run.Execute();
     }
 
     public void Dispose() => folder.Dispose();
 
-    private AwqQuantizationResult Execute(ComputeDevice? chosen)
+    private AwqQuantizationResult Execute()
     {
         var clock = Stopwatch.StartNew();
         plan.Check();
-        var device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+        ProcessMemory.ResetPeak();
         using var inference = no_grad();
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
-        using var run = RunFolder.Open(plan.Path, Fingerprint(device), options.Force && !options.Resume);
+        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume);
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));
         if (graph.UnreadConfigKeys.Count > 0)
             observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
-        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", graph.LayerCount, first);
+        observer.Decision(string.Create(CultureInfo.InvariantCulture,
+            $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB), {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
+        batching = run.Remember(plan.Batching);
+        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
         if (!File.Exists(run.OuterPart))
         {
             meter.Stage("embedding and head", 0);
             LayerPart.WriteOuter(run.OuterPart, folder, graph);
         }
-        Layers(model, run, meter, first, device);
+        meter.Begin();
+        Layers(model, run, meter, first);
         var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
         meter.Stage("putting the checkpoint together", 1);
-        Assemble(run, outcomes, device);
+        Assemble(run, outcomes);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
-        return Result(outcomes, device, clock.Elapsed);
+        return Result(outcomes, clock.Elapsed);
     }
 
-    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first, ComputeDevice device)
+    private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
     {
         if (first == graph.LayerCount)
             return;
@@ -133,9 +144,11 @@ public sealed class QuantizationRun : IDisposable
             FloatSanity.Check(FloatSanity.Measure(model, rows, cancel), graph, Warn);
             model.ReleaseHead();
         }
-        using var hidden = Enter(model, run, first, device);
+        using var hidden = Enter(model, run, first);
+        meter.Begin();
+        var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         using var layers = new LayerPrefetch(model, ahead: !device.IsHost);
-        var batch = new MicroBatch(plan.RowsAtOnce, run.Spill, Warn, probe);
+        var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
             cancel.ThrowIfCancellationRequested();
@@ -143,30 +156,31 @@ public sealed class QuantizationRun : IDisposable
             if (layer.Compute != device)
                 Warn("LayerOnCpu", $"Layer {i} does not fit the memory of {device}: it is worked on by the CPU.");
             CheckFinite(layer);
-            var quantizer = new LayerQuantizer(layer, hidden, Settings(), ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule), batch, cancel);
+            var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule), batch, cancel);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
-            run.Commit(i, outcome, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
-            NativeHeap.Trim();
+            run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
+            layer.Dispose();
+            NativeHeap.Return();
         }
     }
 
     /// <summary>The hidden states that enter the first layer that is still to be done.</summary>
-    private HiddenStates Enter(DecoderModel model, RunFolder run, int first, ComputeDevice device)
+    private HiddenStates Enter(DecoderModel model, RunFolder run, int first)
     {
         var length = first == 0 ? rows!.Length : run.ReadOutcome(first - 1).SequenceLength;
-        var hidden = NewHiddenStates(length, run, device);
+        var hidden = NewHiddenStates(length, run);
         if (first > 0)
         {
             using var stream = run.OpenHidden(first);
             hidden.Load(stream);
             return hidden;
         }
-        for (var from = 0; from < rows!.Rows.Count; from += plan.RowsAtOnce)
+        for (var from = 0; from < rows!.Rows.Count; from += batching.RowsAtOnce)
         {
             using var scope = NewDisposeScope();
-            var some = rows!.Rows.Skip(from).Take(plan.RowsAtOnce).ToList();
+            var some = rows.Rows.Skip(from).Take(batching.RowsAtOnce).ToList();
             var ids = tensor(some.SelectMany(r => r).Select(i => (long)i).ToArray(), [some.Count, rows.Length]);
             hidden.Store(from, model.Embed(ids));
         }
@@ -176,10 +190,10 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>On the device where they leave room for the rest, else in host memory, else in a file.</summary>
-    private HiddenStates NewHiddenStates(int length, RunFolder run, ComputeDevice device)
+    private HiddenStates NewHiddenStates(int length, RunFolder run)
     {
         var bytes = 4L * rows!.Rows.Count * length * graph.HiddenSize;
-        if (!device.IsHost && bytes + plan.LayerBytes < device.FreeMemory * 0.9)
+        if (!device.IsHost && bytes + plan.LayerMemory < device.FreeMemory * 0.9)
             try
             {
                 return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, device: device);
@@ -223,13 +237,13 @@ public sealed class QuantizationRun : IDisposable
         }
     }
 
-    private AwqSettings Settings() => (options.MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = options.GroupSize, Rounding = options.Rounding };
-
     private TokenRows ReadRows()
     {
         var data = options.CalibrationData.Count > 0 ? options.CalibrationData : [Path.Combine(options.ModuleRoot, "Calibration")];
         var length = Math.Min(options.SequenceLength ?? (options.MaxQuality ? MaximumLength : DefaultLength), graph.MaxPositions);
         var read = CalibrationText.Read(data, options.ModelPath, graph.VocabularySize, length, options.SampleCount ?? (options.MaxQuality ? MaximumRows : DefaultRows), cancel, options.Seed);
+        // The tokenizer and the text are done with; what they took is given back before the weights come.
+        NativeHeap.Return();
         observer.Decision($"Calibrating on {read.Rows.Count} rows of {read.Length} tokens ({read.Tokens} of {read.Available} available).");
         if (read.Tokens < FewTokens)
             Warn("FewCalibrationTokens", $"Only {read.Tokens} calibration tokens are used; with fewer than {FewTokens} the model becomes worse than it could be.");
@@ -237,7 +251,7 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint(ComputeDevice device) => new()
+    private Dictionary<string, string> Fingerprint() => new()
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
         ["Source"] = SourceIdentity.Of(folder),
@@ -251,7 +265,7 @@ public sealed class QuantizationRun : IDisposable
         ["Device"] = KindOf(device),
     };
 
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, ComputeDevice device)
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
@@ -262,25 +276,34 @@ public sealed class QuantizationRun : IDisposable
         var floating = plan.FloatModules.Keys.Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
         var config = AwqConfigWriter.Create(folder.Config.Root, new QuantizationConfig(options.GroupSize, ModuleExclusions.Create(floating, quantized)));
         File.WriteAllText(Path.Combine(run.Assembly, ModelFolder.ConfigFile), PythonJson.Write(config));
-        ReportFile.Write(run.Assembly, Report(outcomes, device));
+        ReportFile.Write(run.Assembly, Report(outcomes));
     }
 
-    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes, ComputeDevice device) => new()
+    private QuantizationReport Report(IReadOnlyList<LayerOutcome> outcomes) => new()
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = KindOf(device), Layers = outcomes,
-        Settings = Fingerprint(device).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
+        Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
 
-    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, ComputeDevice device, TimeSpan duration) => new()
+    private AwqQuantizationResult Result(IReadOnlyList<LayerOutcome> outcomes, TimeSpan duration) => new()
     {
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
-        FloatModules = plan.FloatModules, Duration = duration, PeakMemory = Process.GetCurrentProcess().PeakWorkingSet64,
+        FloatModules = plan.FloatModules, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
         Device = device.ToString(), Layers = outcomes, Warnings = warnings,
     };
+
+    /// <summary>Most memory since this was last asked.</summary>
+    private long Peak()
+    {
+        var now = ProcessMemory.Peak;
+        peak = Math.Max(peak, now);
+        ProcessMemory.ResetPeak();
+        return now;
+    }
 
     private void Warn(string id, string message)
     {

@@ -107,6 +107,16 @@ public sealed class RunFolder : IDisposable
         }
     }
 
+    /// <summary>Keeps how a run is batched, or tells how it was when it began.</summary>
+    public Batching Remember(Batching now)
+    {
+        var file = System.IO.Path.Combine(Path, "batching.json");
+        if (File.Exists(file))
+            return JsonSerializer.Deserialize<Batching>(File.ReadAllBytes(file), Json)!;
+        WriteWhole(file, JsonSerializer.SerializeToUtf8Bytes(now, Json));
+        return now;
+    }
+
     /// <summary>Commits a layer: its outcome and the hidden states behind it first, its part last.</summary>
     public void Commit(int layer, LayerOutcome outcome, Action<Stream> hidden, Action<string> writePart)
     {

@@ -12,7 +12,10 @@ internal static class PlanText
         text.Append($" {plan.QuantizedModules} linears to 4 bits in groups of {plan.GroupSize} ({plan.BitsPerWeight:0.00} bits per weight), {plan.FloatModules.Count} stay float;");
         text.Append($" {Display.Size(plan.Size)} of tensors.");
         text.Append(plan.Rows > 0 ? $" Calibration: {plan.Rows} rows of {plan.SequenceLength} tokens." : " No calibration.");
-        text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory and {Display.Size(plan.DiskBytes)} of disk.");
+        text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory");
+        text.Append(plan.HiddenStatesOnDisk ? " (hidden states are kept on disk)" : plan.HiddenStatesMemory > 0 ? $" ({Display.Size(plan.HiddenStatesMemory)} of it hidden states)" : "");
+        text.Append($", {Display.Size(plan.DiskBytes)} of disk");
+        text.Append(plan.Duration is { } duration ? $", and {Display.Duration(duration)} as busy as the machine is now." : ".");
         foreach (var reason in plan.FloatModules.GroupBy(f => f.Value).OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal))
             text.Append($"{Environment.NewLine}  float: {reason.First().Key}{(reason.Count() > 1 ? $" and {reason.Count() - 1} more" : "")}: {reason.Key}");
         return text.ToString();

@@ -1,0 +1,38 @@
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>How much is worked on at once. It decides the order of sums, so a run that is taken up again keeps it.</summary>
+/// <param name="RowsAtOnce">Calibration rows that run together.</param>
+/// <param name="KeptInputBytes">Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</param>
+public sealed record Batching(int RowsAtOnce, long KeptInputBytes)
+{
+    // Enough for the matrix kernels' peak, few enough to stay small.
+    private const int TokensAtOnce = 2048;
+
+    // Part of the limit that is planned with; the rest is for what cannot be foreseen.
+    private const double Part = 0.9;
+
+    /// <summary>What fits, in the order of the retreat: keep no inputs, fewer rows at once, hidden states on disk.</summary>
+    /// <param name="memory">Knows what each choice needs.</param>
+    /// <param name="rows">Calibration rows; 0 without calibration.</param>
+    /// <param name="length">Tokens per row.</param>
+    /// <param name="free">Bytes that may be taken.</param>
+    /// <param name="keptInputs">Bytes of inputs that are kept where there is room.</param>
+    /// <param name="onDisk">Whether hidden states have to be on disk.</param>
+    public static Batching Choose(MemoryEstimate memory, int rows, int length, long free, long keptInputs, out bool onDisk)
+    {
+        var most = Math.Max(1, Math.Min(rows, TokensAtOnce / Math.Max(1, length)));
+        onDisk = false;
+        if (rows == 0)
+            return new Batching(most, 0);
+        var room = (long)(free * Part);
+        foreach (var kept in new[] { keptInputs, 0 })
+            for (var atOnce = most; atOnce > 0; atOnce /= kept > 0 ? most + 1 : 2)
+                if (memory.HiddenStates + memory.Working(atOnce, kept) <= room)
+                    return new Batching(atOnce, kept);
+        onDisk = true;
+        for (var atOnce = most; atOnce > 1; atOnce /= 2)
+            if (memory.Working(atOnce, 0) <= room)
+                return new Batching(atOnce, 0);
+        return new Batching(1, 0);
+    }
+}

@@ -1,0 +1,82 @@
+using System.Diagnostics;
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>How fast this machine is at the two things that a run spends its time on, as busy as it is now.</summary>
+/// <param name="MatrixRate">Floating-point operations per second of matrix products of a model's widths.</param>
+/// <param name="FitRate">Weights per second whose ranges are fitted.</param>
+public sealed record MachineSpeed(double MatrixRate, double FitRate)
+{
+    private const double Patience = 0.4;
+
+    private static readonly Dictionary<(string, long, long), MachineSpeed> Measured = [];
+
+    /// <summary>Measures for about a second; the answer for a device and widths is remembered.</summary>
+    /// <param name="device">Where layers run.</param>
+    /// <param name="graph">Gives the widths: narrow matrices are slower.</param>
+    public static MachineSpeed Measure(Device device, ModelGraph graph)
+    {
+        var widest = graph.Layers.SelectMany(l => l.Linears).Where(l => l.Expert < 0).Select(l => l.Out).DefaultIfEmpty(graph.HiddenSize).Max();
+        return Measure(device, Math.Min(graph.HiddenSize, 2048), Math.Min(widest, 4096));
+    }
+
+    private static MachineSpeed Measure(Device device, long inputs, long outputs)
+    {
+        lock (Measured)
+        {
+            if (!Measured.TryGetValue((device.ToString(), inputs, outputs), out var speed))
+                Measured[(device.ToString(), inputs, outputs)] = speed = new MachineSpeed(Products(device, inputs, outputs), Fits());
+            return speed;
+        }
+    }
+
+    private static double Products(Device device, long inputs, long outputs)
+    {
+        const int Tokens = 2048;
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var (x, w) = (ones([Tokens, inputs], device: device), ones([outputs, inputs], device: device));
+        return 2.0 * Tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), () =>
+        {
+            if (device.type == DeviceType.CUDA)
+                cuda.synchronize();
+        });
+    }
+
+    private static unsafe double Fits()
+    {
+        const int Rows = 512, Columns = 1024, Group = 128;
+        var random = new Random(1);
+        var weights = new float[Rows * Columns];
+        for (var i = 0; i < weights.Length; i++)
+            weights[i] = random.NextSingle() - 0.5f;
+        var linear = new QuantizedLinear(Rows, Columns, Group);
+        fixed (float* w = weights)
+        {
+            var pointer = (nint)w;
+            return (double)Rows * Columns * Rate(() => RangeFit.Fit((float*)pointer, (float*)pointer, linear), () => { });
+        }
+    }
+
+    /// <summary>Runs per second, over a while, so that what else the machine does counts.</summary>
+    private static double Rate(Action work, Action wait)
+    {
+        work();
+        wait();
+        var start = Stopwatch.GetTimestamp();
+        var runs = 0;
+        do
+        {
+            work();
+            runs++;
+        }
+        while (runs < 2 || Stopwatch.GetElapsedTime(start).TotalSeconds < Patience);
+        wait();
+        return runs / Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+}

@@ -1,0 +1,103 @@
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Awq;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>
+/// What a run holds at its fullest moment, from sizes that are known beforehand. A layer's inputs are worked on one after the other, so
+/// the largest of them decides.
+/// </summary>
+public sealed class MemoryEstimate
+{
+    /// <summary>A fresh process with libtorch loaded and its code compiled, without any model.</summary>
+    public const long FreshProcess = 230L << 20;
+
+    /// <summary>What a process that has just loaded libtorch still grows by until all code has run once.</summary>
+    public const long Warming = 24L << 20;
+
+    // What the C library keeps of freed blocks below its threshold, and what of the runtime's heap is not collected yet.
+    private const long Slack = 24L << 20;
+
+    private readonly ModelGraph graph;
+    private readonly QuantizationOptions options;
+    private readonly int rows;
+    private readonly int length;
+
+    /// <param name="graph">The model.</param>
+    /// <param name="options">Group size and what stays float.</param>
+    /// <param name="rows">Calibration rows; 0 without calibration.</param>
+    /// <param name="length">Tokens per row.</param>
+    public MemoryEstimate(ModelGraph graph, QuantizationOptions options, int rows, int length) =>
+        (this.graph, this.options, this.rows, this.length) = (graph, options, rows, length);
+
+    /// <summary>Bytes of the hidden states of all rows.</summary>
+    public long HiddenStates => 4L * rows * length * graph.HiddenSize;
+
+    /// <summary>Bytes beyond process and hidden states.</summary>
+    /// <param name="rowsAtOnce">Rows that run together.</param>
+    /// <param name="keptInputs">Most bytes of a block's last inputs that are kept.</param>
+    public long Working(int rowsAtOnce, long keptInputs)
+    {
+        long most = 0;
+        foreach (var layer in Distinct())
+        {
+            var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
+            var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
+            var weights = layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b));
+            var codes = quantized.Sum(l => (long)l.In * l.Out * (options.GroupSize + 5) / options.GroupSize);
+            most = Math.Max(most, weights + codes + (rows == 0 ? Writing(quantized) : Sites(layer, quantized, rowsAtOnce, keptInputs)));
+        }
+        return most + Slack;
+    }
+
+    /// <summary>Layers of one shape need the same.</summary>
+    private IEnumerable<LayerGraph> Distinct() => graph.Layers.DistinctBy(l => (l.Linears.Count, l.Linears.Sum(x => (long)x.In * x.Out), l.Parameters.Count));
+
+    private static long Writing(List<LinearSpec> quantized) => quantized.Select(l => (long)l.In * l.Out / 2).DefaultIfEmpty().Max();
+
+    private long Sites(LayerGraph layer, List<LinearSpec> quantized, int rowsAtOnce, long keptInputs)
+    {
+        long most = 0;
+        for (var block = 0; block < layer.BlockCount; block++)
+        {
+            var sites = layer.SitesOf(block);
+            var linears = layer.Linears.Where(l => l.Expert < 0 && sites.Contains(l.Site)).ToList();
+            // A forward up to the site: the norm and its squares, what the linears give, and the statistics' copy of the input.
+            var width = 3L * graph.HiddenSize + linears.Sum(l => (long)l.Out) + linears.Select(l => l.In).DefaultIfEmpty().Max();
+            var forward = 4L * rowsAtOnce * length * width;
+            foreach (var site in sites)
+            {
+                var readers = quantized.Where(l => l.Site == site).ToList();
+                var experts = layer.ExpertsBehind(site).SelectMany(e => e).Where(quantized.Contains).ToList();
+                if (readers.Count + experts.Count == 0)
+                    continue;
+                var channels = readers.Select(l => l.In).FirstOrDefault(graph.HiddenSize);
+                var gram = 4L * channels * channels;
+                var inputs = 4L * rows * length * channels;
+                if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
+                    inputs = 0;
+                most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts))));
+            }
+            most = Math.Max(most, forward);
+        }
+        return most;
+    }
+
+    /// <summary>Rounding a linear, or judging candidates for linears that share an input.</summary>
+    private static long Bands(List<LinearSpec> readers)
+    {
+        if (readers.Count == 0)
+            return 0;
+        var largest = readers.Max(l => 4L * l.In * l.Out);
+        return Math.Max(3 * Math.Min(RowBands.Bytes, largest), readers.Count > 1 ? readers.Sum(l => 4L * l.In * l.Out) + 2 * largest : largest);
+    }
+
+    /// <summary>One expert at a time: its inputs, their Gram matrices and factors.</summary>
+    private long Experts(List<LinearSpec> experts)
+    {
+        if (experts.Count == 0)
+            return 0;
+        var widest = experts.Max(l => (long)Math.Max(l.In, l.Out));
+        return 3 * 4 * widest * widest + 3 * 4L * rows * length * widest / Math.Max(1, experts.Select(l => l.Expert).Distinct().Count()) + Bands([experts.MaxBy(l => (long)l.In * l.Out)!]);
+    }
+}

@@ -1,0 +1,93 @@
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Awq;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>
+/// What a layer costs: floating-point operations of matrix products (those of slower shapes count more), weights whose ranges are
+/// fitted, and bytes that are read and written. The shares of the peak are those of tests/benchmarks.
+/// </summary>
+/// <param name="Forward">Operations of one forward of all tokens.</param>
+/// <param name="Matrix">Operations of everything, the forwards among them.</param>
+/// <param name="Fits">Weights fitted.</param>
+/// <param name="Bytes">Read and written.</param>
+public sealed record WorkEstimate(double Forward, double Matrix, double Fits, double Bytes)
+{
+    // Shares of the rate of a forward's products that other shapes reach.
+    private const double GramShare = 0.75, BlockShare = 0.35, SweepShare = 0.45, FactorShare = 0.35;
+
+    // Candidates per scale group: identity, and for two kinds five coarse ratios and up to four finer ones.
+    private const int Candidates = 19;
+
+    // The recurrence inside of a block of columns, in fits per weight.
+    private const double RecurrenceFits = 0.5;
+
+    private const double DiskRate = 400e6;
+
+    public static WorkEstimate None { get; } = new(0, 0, 0, 0);
+
+    /// <summary>Seconds on a machine.</summary>
+    public double Seconds(MachineSpeed speed) => Matrix / speed.MatrixRate + Fits / speed.FitRate + Bytes / DiskRate;
+
+    public static WorkEstimate operator +(WorkEstimate a, WorkEstimate b) => new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes);
+
+    /// <summary>The same work several times over.</summary>
+    public static WorkEstimate operator *(WorkEstimate a, double times) => new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times);
+
+    /// <summary>Work of one layer.</summary>
+    /// <param name="layer">Its shape.</param>
+    /// <param name="kept">Linears that stay float.</param>
+    /// <param name="settings">What is done.</param>
+    /// <param name="tokens">Calibration tokens; 0 for plain rounding.</param>
+    /// <param name="length">Tokens per row.</param>
+    public static WorkEstimate Of(LayerGraph layer, IReadOnlyDictionary<string, string> kept, AwqSettings settings, long tokens, int length)
+    {
+        var bytes = layer.Parameters.Sum(p => p.Shape.Aggregate(2.0, (a, b) => a * b)) * 1.6;
+        var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
+        if (tokens == 0)
+            return new WorkEstimate(0, 0, quantized.Sum(l => 0.15 * l.In * l.Out), bytes);
+        var hidden = layer.Blocks[0] is var first ? layer.Linears.Where(l => l.Site == first.InputSite).Select(l => l.In).DefaultIfEmpty(1).Max() : 1;
+        // Norms, activations and softmax weigh more where the layers are narrow.
+        var elementwise = 1 + 240.0 / hidden;
+        double forward = 0, matrix = 0, fits = 0;
+        for (var block = 0; block < layer.BlockCount; block++)
+        {
+            var blocks = layer.Parallel ? layer.Blocks : [layer.Blocks[block]];
+            var sites = layer.SitesOf(block);
+            var last = sites[^1];
+            var own = layer.Linears.Where(l => sites.Contains(l.Site) || l.Expert >= 0 && blocks.Any(b => l.Site.StartsWith(b.Name + ".", StringComparison.Ordinal))).ToList();
+            var all = own.Sum(l => Operations(l, layer, tokens)) + blocks.OfType<AttentionSpec>().Sum(a => 2.0 * tokens * length * a.Heads * a.HeadDim);
+            var end = blocks[0] is MixtureSpec or AttentionMixtureSpec ? [] : own.Where(l => l.Site == last).ToList();
+            var tail = end.Sum(l => Operations(l, layer, tokens));
+            // Where a block's last inputs are kept, only their readers run again to leave it.
+            var finish = end.Count > 0 && !layer.Parallel && 4.0 * tokens * end[0].In <= settings.KeptInputBytes ? tail : all;
+            forward += all * elementwise;
+            matrix += (all - tail + finish) * elementwise;
+        }
+        foreach (var site in quantized.GroupBy(l => l.Site))
+        {
+            double n = site.First().In, seen = tokens * Share(site.First(), layer);
+            matrix += seen * (n * n + 512 * n) / GramShare + n * n * n / 3 / FactorShare;
+            var groups = settings.SearchScales ? layer.ScaleGroups.Count(g => g.Site == site.Key) : 0;
+            var sampled = Math.Min(settings.SearchRows, site.Sum(l => (double)l.Out)) * groups * Candidates;
+            matrix += sampled * n * n / BlockShare;
+            fits += sampled * n * (1 + RecurrenceFits);
+            var outputs = site.Sum(l => (double)l.Out);
+            var sweeps = settings.Rounding == RoundingMode.Nearest ? 0 : Math.Min(settings.Sweeps, Math.Max(1, settings.SweepBudget * seen / n));
+            matrix += outputs * n * n / BlockShare + sweeps * 2 * outputs * n * n / SweepShare;
+            fits += outputs * n * (1 + RecurrenceFits * (1 + sweeps));
+        }
+        return new WorkEstimate(forward, matrix, fits, bytes + 8.0 * tokens * hidden);
+    }
+
+    private static double Operations(LinearSpec linear, LayerGraph layer, long tokens) => 2.0 * linear.In * linear.Out * tokens * Share(linear, layer);
+
+    /// <summary>Part of the tokens that reach a linear.</summary>
+    private static double Share(LinearSpec linear, LayerGraph layer) => linear.Expert < 0 ? 1
+        : layer.Blocks.First(b => linear.Site.StartsWith(b.Name + ".", StringComparison.Ordinal)) switch
+        {
+            MixtureSpec mixture => (double)mixture.Experts.PerToken / mixture.Experts.Count,
+            AttentionMixtureSpec heads => (double)heads.PerToken / heads.Count,
+            _ => 1,
+        };
+}
