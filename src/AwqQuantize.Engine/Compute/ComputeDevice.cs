@@ -37,6 +37,11 @@ public abstract class ComputeDevice
     /// </summary>
     public virtual IDisposable Reserve(long bytes) => Nothing.Instance;
 
+    /// <summary>Waits until what was asked of the device is done, for whoever takes its time.</summary>
+    public virtual void Synchronize()
+    {
+    }
+
     /// <summary>A copy in host memory, or the tensor itself if it is there.</summary>
     public static Tensor Download(Tensor tensor) => tensor.device_type == DeviceType.CPU ? tensor : tensor.cpu();
 

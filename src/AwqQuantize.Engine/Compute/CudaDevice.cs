@@ -39,6 +39,8 @@ internal sealed unsafe class CudaDevice : ComputeDevice
         }
     }
 
+    public override void Synchronize() => cuda.synchronize();
+
     public override Tensor Upload(Tensor tensor)
     {
         if (tensor.device_type != DeviceType.CPU)

@@ -58,7 +58,7 @@ public sealed class QuantizationRun : IDisposable
                 Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
             rows = options.NoCalibration ? null : ReadRows();
             device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
-            var speed = MachineSpeed.Measure(device.Torch, graph);
+            var speed = MachineSpeed.Measure(device, graph);
             plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
         }
         catch
