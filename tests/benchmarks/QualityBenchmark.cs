@@ -26,7 +26,13 @@ internal static class QualityBenchmark
         ("default", s => s),
         ("one sweep", s => s with { Sweeps = 1 }),
         ("maximum", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
+        ("maximum, no judge", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, JudgeByBlock = false }),
+        ("float layers", s => s),
+        ("maximum+float layers", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
     ];
+
+    /// <summary>Bits per weight that variants with float layers may take, as in the product.</summary>
+    private const double MostBits = 4.5;
 
     /// <summary>quality MODEL GROUP CALIBRATION-TEXT ROWS LENGTH EVALUATION-TEXT CONTEXTS LENGTH [VARIANT…]</summary>
     public static int Run(string[] args)
@@ -46,7 +52,8 @@ internal static class QualityBenchmark
         {
             if (args.Length > 8 && !args[8..].Contains(name) && name != "plain")
                 continue;
-            var result = Measure(graph, source, change(new AwqSettings { GroupSize = group }), calibration, evaluation, exact);
+            var kept = name.Contains("float layers") ? Sensitivities(graph, source, group, calibration) : [];
+            var result = Measure(graph, source, change(new AwqSettings { GroupSize = group }), calibration, evaluation, exact, kept);
             plain ??= result.Kl;
             Console.WriteLine($"{name,-20} kl {result.Kl:F5} ({result.Kl / plain:F3} x plain)  ppl {result.Ppl:F4} (float {result.FloatPpl:F4})  top1 {result.Top1:F4}  {result.Seconds:F1} s  {result.Stages}");
         }
@@ -55,7 +62,8 @@ internal static class QualityBenchmark
 
     private sealed record Result(double Kl, double Ppl, double FloatPpl, double Top1, double Seconds, string Stages);
 
-    private static Result Measure(ModelGraph graph, ITensorSource source, AwqSettings settings, Tensor calibration, Tensor evaluation, HiddenStates exact)
+    private static Result Measure(ModelGraph graph, ITensorSource source, AwqSettings settings, Tensor calibration, Tensor evaluation, HiddenStates exact,
+        IReadOnlySet<string> keep)
     {
         using var outer = NewDisposeScope();
         using var model = DecoderModel.Open(graph, source, CPU);
@@ -70,7 +78,10 @@ internal static class QualityBenchmark
         {
             using var layer = model.LoadLayer(i);
             clock.Start();
-            var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, settings.GroupSize, []), batch, default);
+            var stays = ModuleSelection.StayFloat(layer.Graph, settings.GroupSize, []).ToDictionary();
+            foreach (var linear in layer.Graph.Linears.Where(l => keep.Contains(layer.Graph.Prefix + l.Module)))
+                stays.TryAdd(linear.Module, "sensitive");
+            var quantizer = new LayerQuantizer(layer, hidden, settings, stays, batch, default);
             var outcome = quantizer.Run();
             clock.Stop();
             foreach (var (stage, seconds) in outcome.Seconds)
@@ -100,6 +111,26 @@ internal static class QualityBenchmark
             string.Join(" ", stages.Select(s => $"{s.Key}={s.Value:F1}")));
     }
 
+    /// <summary>Measures all sets, prints them, and returns the modules that are worth their bits.</summary>
+    private static HashSet<string> Sensitivities(ModelGraph graph, ITensorSource source, int group, Tensor calibration)
+    {
+        var clock = Stopwatch.StartNew();
+        using var outer = NewDisposeScope();
+        using var model = DecoderModel.Open(graph, source, CPU);
+        var rows = Enumerable.Range(0, (int)calibration.shape[0]).Select(r => calibration[r].data<long>().Select(i => (int)i).ToArray()).ToList();
+        var plan = SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, group, []), 4 + 20.0 / group, MostBits, rows.Count, rows[0].Length);
+        if (plan is null)
+            return [];
+        var batch = new MicroBatch(Math.Max(1, 2048 / plan.PieceLength), "hidden.tmp", (_, text) => Console.Error.WriteLine(text));
+        var measured = FloatBudget.Choose(new SensitivityWalk(model, plan, rows, new AwqSettings { GroupSize = group, Sweeps = 1 }, batch, null, default).Run(), plan.SpareWeights);
+        if (Environment.GetEnvironmentVariable("AWQ_BENCH_SETS") is not null)
+            foreach (var m in measured)
+                Console.Error.WriteLine($"set {graph.Layers[m.Set.Layer].Prefix}{m.Set.Name} weights {m.Set.Weights} stream {m.StreamError:E3} kl {m.KlDivergence:E3} {(m.StaysFloat ? "float" : "")}");
+        var kept = measured.Where(m => m.StaysFloat).ToList();
+        Console.WriteLine($"{kept.Count} of {measured.Count} sets stay float ({string.Join(", ", kept.Select(m => $"{m.Set.Layer}.{m.Set.Name}"))}), planned {plan.ForwardEquivalents:F1} forwards, {clock.Elapsed.TotalSeconds:F1} s");
+        return [.. kept.SelectMany(k => k.Set.Modules.Select(m => graph.Layers[k.Set.Layer].Prefix + m))];
+    }
+
     /// <summary>What leaves the last layer of the float model.</summary>
     private static HiddenStates Float(ModelGraph graph, ITensorSource source, Tensor evaluation)
     {
@@ -127,6 +158,10 @@ internal static class QualityBenchmark
     private static Tensor Rows(TextTokenizer tokenizer, string file, int length, int rows, bool fromEnd)
     {
         var text = File.ReadAllText(file);
+        // Another part of the text, to see what is chance.
+        var skip = int.Parse(Environment.GetEnvironmentVariable("AWQ_BENCH_SKIP") ?? "0");
+        if (!fromEnd)
+            text = text[skip..];
         if (fromEnd)
             text = text[^60000..];
         else if (text.Length > rows * length * 8)

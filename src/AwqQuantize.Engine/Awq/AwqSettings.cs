@@ -38,6 +38,9 @@ public sealed record AwqSettings
     /// <summary>Whether the output of the block decides between the best candidates where a non-linear operation follows.</summary>
     public bool JudgeByBlock { get; init; } = true;
 
+    /// <summary>Whether the hidden states move on to the end of the layer, or stay where the last linear has been quantised.</summary>
+    public bool LeavesLayer { get; init; } = true;
+
     /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
     public long KeptInputBytes { get; init; } = 512L << 20;
 

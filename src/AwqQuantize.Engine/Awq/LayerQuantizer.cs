@@ -39,9 +39,10 @@ public sealed class LayerQuantizer(
         batch.LeaveDevice = layer.Compute.IsHost ? null : layer.MoveToHost;
         // What stays float is stored in float16, so it is measured in float16, too.
         StoredPrecision.Round(layer.Weights.Names.Where(IsStoredAsHalf).Select(n => layer.Weights[n]));
-        var stages = Enumerable.Range(0, layer.Graph.BlockCount).Sum(b => layer.Graph.SitesOf(b).Count + 1);
+        var blocks = settings.LeavesLayer ? layer.Graph.BlockCount : 1 + Enumerable.Range(0, layer.Graph.BlockCount).LastOrDefault(HasWork);
+        var stages = Enumerable.Range(0, blocks).Sum(b => layer.Graph.SitesOf(b).Count + 1);
         var done = 0;
-        for (var block = 0; block < layer.Graph.BlockCount; block++)
+        for (var block = 0; block < blocks; block++)
         {
             using var sample = Sample();
             foreach (var site in layer.Graph.SitesOf(block))
@@ -50,7 +51,8 @@ public sealed class LayerQuantizer(
                 Quantise(block, site, sample);
             }
             progress?.Invoke("hidden states", (double)done++ / stages);
-            Propagate(block);
+            if (settings.LeavesLayer || block < blocks - 1)
+                Propagate(block);
             last?.Dispose();
             last = null;
         }
@@ -60,6 +62,9 @@ public sealed class LayerQuantizer(
             LargestActivation = largest, Warnings = warnings, Seconds = clock.Seconds,
         };
     }
+
+    private bool HasWork(int block) => layer.Graph.SitesOf(block).Any(site =>
+        layer.Graph.Linears.Where(l => l.Site == site).Concat(layer.Graph.ExpertsBehind(site).SelectMany(e => e)).Any(l => !kept.ContainsKey(l.Module)));
 
     /// <summary>One input of the layer and everything that reads it.</summary>
     private void Quantise(int block, string site, Tensor sample)

@@ -43,7 +43,7 @@ public sealed class DecoderLayer : IDisposable
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        var stream = hidden;
+        var stream = hidden.to(Device); // a layer that did not fit the device is on the host
         for (var block = 0; block < Graph.BlockCount; block++)
         {
             using var inner = NewDisposeScope();

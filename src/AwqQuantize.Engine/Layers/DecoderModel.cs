@@ -90,7 +90,7 @@ public sealed unsafe class DecoderModel : IDisposable
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        return Score(Final(hidden), Outer(Graph.Head.Weight), Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias)).MoveToOuterDisposeScope();
+        return Score(Final(hidden.to(device)), Outer(Graph.Head.Weight), Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias)).MoveToOuterDisposeScope();
     }
 
     /// <summary>What the head's weight is multiplied with.</summary>
@@ -123,7 +123,7 @@ public sealed unsafe class DecoderModel : IDisposable
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         targets = targets.to(device);
-        hidden = Final(hidden);
+        hidden = Final(hidden.to(device));
         var largest = full(hidden.shape[0], float.NegativeInfinity, device: device);
         var (sum, wanted) = (zeros_like(largest), zeros_like(largest));
         for (var from = 0; from < Graph.VocabularySize; from += Piece)

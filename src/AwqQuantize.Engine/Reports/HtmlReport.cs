@@ -108,6 +108,15 @@ public static class HtmlReport
             Table(html, "Slowest layers", ["layer", "time", "most of it"], report.Layers.OrderByDescending(l => l.Seconds.Values.Sum()).Take(5)
                 .Select(l => new[] { $"{l.Layer}", Seconds(l.Seconds.Values.Sum()), l.Seconds.OrderByDescending(s => s.Value).Select(s => $"{s.Key} {Seconds(s.Value)}").FirstOrDefault() ?? "" }));
         }
+        if (report.Sensitivity is { Count: > 0 } sensitivity)
+        {
+            Table(html, "What parts of the model cost in 4 bits, each alone", ["layer", "part", "weights", "KL divergence", "change of the layer's output", "stays"],
+                sensitivity.OrderByDescending(s => s.StaysFloat).ThenByDescending(s => s.KlDivergence ?? -1).ThenByDescending(s => s.StreamError).Take(2 * Worst).Select(s => new[]
+                {
+                    $"{s.Set.Layer}", s.Set.Name, $"{s.Set.Weights}", s.KlDivergence is { } kl ? SvgChart.Short(kl) : "not on the shortlist", SvgChart.Short(s.StreamError),
+                    s.StaysFloat ? "float16" : "4 bits",
+                }));
+        }
         if (report.FloatModules.Count > 0)
         {
             Table(html, "What stayed float", ["modules", "example", "reason"], report.FloatModules.GroupBy(f => f.Value).OrderByDescending(g => g.Count())

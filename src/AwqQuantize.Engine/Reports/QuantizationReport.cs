@@ -32,6 +32,9 @@ public sealed record QuantizationReport
     /// <summary>Linears that stayed float, with the reason, by full name.</summary>
     public required IReadOnlyDictionary<string, string> FloatModules { get; init; }
 
+    /// <summary>What linears cost in 4 bits, measured before the quantisation; null where that was not asked.</summary>
+    public IReadOnlyList<ModuleSensitivity>? Sensitivity { get; init; }
+
     /// <summary>Kind of device, e.g. <c>cpu</c>.</summary>
     public required string Device { get; init; }
 

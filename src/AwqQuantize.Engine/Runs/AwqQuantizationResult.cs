@@ -20,7 +20,7 @@ public sealed record AwqQuantizationResult
     /// <summary>Bytes of the written tensors.</summary>
     public required long Size { get; init; }
 
-    /// <summary>Bits that a quantised weight takes, scales and zero points included.</summary>
+    /// <summary>Bits that a weight takes, scales and zero points included, on average over all that are quantised or stay float for their sensitivity.</summary>
     public required double BitsPerWeight { get; init; }
 
     public required int GroupSize { get; init; }
@@ -30,6 +30,9 @@ public sealed record AwqQuantizationResult
 
     /// <summary>Linears that stay float, with the reason.</summary>
     public required IReadOnlyDictionary<string, string> FloatModules { get; init; }
+
+    /// <summary>What linears cost in 4 bits, and which of them stay float for it; empty where that was not asked.</summary>
+    public IReadOnlyList<ModuleSensitivity> Sensitivity { get; init; } = [];
 
     public required TimeSpan Duration { get; init; }
 

@@ -41,6 +41,10 @@ internal sealed class ProgressMeter
         observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {Layers}", layer, Layers, (layer + fraction) / Layers, remaining, detail, fraction));
     }
 
+    /// <summary>Something long before the layers.</summary>
+    public void Before(string status, string detail, double fraction) =>
+        observer.Progress(new RunProgress(activity, status, 0, Layers, 0, null, detail, fraction));
+
     /// <summary>Before or after the layers.</summary>
     public void Stage(string status, double fraction) =>
         observer.Progress(new RunProgress(activity, status, fraction < 0.5 ? 0 : Layers, Layers, fraction, fraction < 0.5 ? TimeSpan.FromSeconds(until[^1] - until[first]) : null, null, null));

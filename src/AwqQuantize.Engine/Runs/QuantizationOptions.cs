@@ -17,6 +17,9 @@ public sealed record QuantizationOptions
     /// <summary>Takes more time and calibration for a better model.</summary>
     public bool MaxQuality { get; init; }
 
+    /// <summary>With <see cref="MaxQuality"/>: bits per weight, on average over all that can be quantised, that linears kept in float16 may lead to.</summary>
+    public double MaxBitsPerWeight { get; init; } = 4.5;
+
     /// <summary><c>auto</c>, <c>cpu</c>, <c>cuda</c> or <c>cuda:0</c>.</summary>
     public string Device { get; init; } = "auto";
 

@@ -34,8 +34,17 @@ public sealed record QuantizationPlan
     /// <summary>Bytes of tensors in the finished checkpoint.</summary>
     public required long Size { get; init; }
 
-    /// <summary>Bits that a quantised weight takes, scales and zero points included.</summary>
+    /// <summary>Bits that a weight takes, scales and zero points included, on average over all that are quantised or stay float for their sensitivity.</summary>
     public required double BitsPerWeight { get; init; }
+
+    /// <summary>Weights in that average.</summary>
+    public required long Weights { get; init; }
+
+    /// <summary>How it is found out which linears stay float for their sensitivity; null where none are looked for, or the budget has no room for any.</summary>
+    public required SensitivityPlan? Sensitivity { get; init; }
+
+    /// <summary>Whether the hidden states of that are kept on disk.</summary>
+    public required bool MeasuredOnDisk { get; init; }
 
     /// <summary>Bytes that the run writes at most at one time: parts, the assembled checkpoint, hidden states.</summary>
     public required long DiskBytes { get; init; }
@@ -110,15 +119,25 @@ public sealed record QuantizationPlan
             work.Add(WorkEstimate.Of(layer, kept, settings, (long)rows * length, length));
         }
         var tensors = packed + folder.Tensors.Values.Sum(t => 2 * t.ElementCount) - 2 * weights;
+        var bits = weights == 0 ? 0 : 8.0 * packed / weights;
+        var sensitivity = options.MaxQuality
+            ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
+        if (sensitivity is not null)
+            total += Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
+        // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
+        var measuring = memory.Working(batching.RowsAtOnce, 0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
+        var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
+        measuring = sensitivity is null ? 0 : measuring + (measuredOnDisk ? 0 : sensitivity.HiddenBytes);
         var hidden = onDisk ? 0 : memory.HiddenStates;
         return new QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
             QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = tensors,
-            BitsPerWeight = weights == 0 ? 0 : 8.0 * packed / weights, DiskBytes = 2 * tensors + (onDisk ? 3 : 2) * memory.HiddenStates, HiddenStatesOnDisk = onDisk,
+            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, MeasuredOnDisk = measuredOnDisk,
+            DiskBytes = 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates, HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
-            PeakMemory = start + hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
+            PeakMemory = start + Math.Max(measuring, hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
             LayerMemory = memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
             Speed = speed,
             LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
@@ -132,6 +151,32 @@ public sealed record QuantizationPlan
         const double SanityTokens = 512;
         var forward = rows == 0 ? 0 : layers.Sum(w => w.Forward) * Math.Min(1, SanityTokens / ((double)rows * length)) + 2 * SanityTokens * graph.HiddenSize * graph.VocabularySize;
         return new WorkEstimate(0, forward, 0, (rows == 0 ? 1 : 2) * folder.ByteSize + 2.0 * size);
+    }
+
+    /// <summary>The same plan once it is known what stays float for its sensitivity.</summary>
+    /// <param name="reasons">By full name.</param>
+    /// <param name="weights">Elements of these linears.</param>
+    public QuantizationPlan Keeping(IReadOnlyDictionary<string, string> reasons, long weights) => this with
+    {
+        FloatModules = FloatModules.Concat(reasons).ToDictionary(), QuantizedModules = QuantizedModules - reasons.Count,
+        Size = Size + 2 * weights - QuantizedBytes(weights, GroupSize), BitsPerWeight = BitsPerWeight + (16 - BitsPerWeight) * weights / Weights,
+    };
+
+    /// <summary>Each set is quantised on its own; all streams go through the layers, those of the shortlist on to the logits.</summary>
+    private static WorkEstimate Measuring(ModelGraph graph, QuantizationOptions options, SensitivityPlan plan, double forwardPerToken)
+    {
+        var settings = SensitivityStage.Settings(options);
+        var statistics = (long)plan.StatisticsPieces * plan.PieceLength;
+        var measured = (double)plan.MeasuredPieces * plan.PieceLength;
+        var total = new WorkEstimate(0, forwardPerToken / graph.LayerCount * (plan.LayerForwards * measured + graph.LayerCount * statistics)
+            + 2.0 * (plan.Shortlist + 1) * measured * graph.HiddenSize * graph.VocabularySize, 0, 0);
+        foreach (var set in plan.Sets)
+        {
+            var layer = graph.Layers[set.Layer];
+            var others = layer.Linears.Where(l => !set.Modules.Contains(l.Module)).ToDictionary(l => l.Module, _ => "");
+            total += WorkEstimate.Of(layer, others, settings, statistics, plan.PieceLength);
+        }
+        return total;
     }
 
     /// <summary>Refuses what cannot end well.</summary>

@@ -34,7 +34,9 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
     private readonly ComputeDevice device;
-    private readonly QuantizationPlan plan;
+    private QuantizationPlan plan;
+    private IReadOnlyList<ModuleSensitivity> sensitivity = [];
+    private IReadOnlyDictionary<string, string> sensitive = new Dictionary<string, string>();
     private readonly List<string> warnings = [];
     private readonly Action<string>? probe;
     private Batching batching;
@@ -130,8 +132,6 @@ public sealed class QuantizationRun : IDisposable
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
     {
-        if (first == graph.LayerCount)
-            return;
         if (rows is null)
         {
             for (var i = first; i < graph.LayerCount; i++)
@@ -144,6 +144,9 @@ public sealed class QuantizationRun : IDisposable
             FloatSanity.Check(FloatSanity.Measure(model, rows, cancel), graph, Warn);
             model.ReleaseHead();
         }
+        KeepSensitive(model, run, meter);
+        if (first == graph.LayerCount)
+            return;
         using var hidden = Enter(model, run, first);
         meter.Begin();
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
@@ -156,7 +159,7 @@ public sealed class QuantizationRun : IDisposable
             if (layer.Compute != device)
                 Warn("LayerOnCpu", $"Layer {i} does not fit the memory of {device}: it is worked on by the CPU.");
             CheckFinite(layer);
-            var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, options.GroupSize, options.ExcludeModule), batch, cancel);
+            var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
@@ -164,6 +167,33 @@ public sealed class QuantizationRun : IDisposable
             layer.Dispose();
             NativeHeap.Return();
         }
+    }
+
+    /// <summary>Finds the linears that are worth their bits in float16.</summary>
+    private void KeepSensitive(DecoderModel model, RunFolder run, ProgressMeter meter)
+    {
+        if (plan.Sensitivity is null)
+        {
+            if (options.MaxQuality)
+                observer.Decision($"No linear stays float for its sensitivity: groups of {options.GroupSize} take {plan.BitsPerWeight:0.###} bits per weight, and the smallest would lead beyond {options.MaxBitsPerWeight:0.###} (-MaxBitsPerWeight).");
+            return;
+        }
+        var batch = new MicroBatch(Math.Max(1, batching.RowsAtOnce * rows!.Length / plan.Sensitivity.PieceLength), run.Spill, Warn, probe);
+        sensitivity = SensitivityStage.Run(plan, model, rows, run, SensitivityStage.Settings(options), batch,
+            (detail, fraction) => meter.Before("what each part costs in 4 bits", detail, fraction), cancel);
+        sensitive = SensitivityStage.Reasons(graph, sensitivity);
+        plan = plan.Keeping(sensitive, sensitivity.Where(s => s.StaysFloat).Sum(s => s.Set.Weights));
+        observer.Decision($"{sensitive.Count} linears stay in float16 for their sensitivity, {plan.BitsPerWeight:0.###} bits per weight in all{(sensitive.Count == 0 ? "" : $": {string.Join(", ", sensitive.Keys)}")}.");
+    }
+
+    /// <summary>Linears of a layer that stay float, with the reason, by name in the layer.</summary>
+    private IReadOnlyDictionary<string, string> StayFloat(LayerGraph layer)
+    {
+        var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule).ToDictionary();
+        foreach (var linear in layer.Linears)
+            if (sensitive.TryGetValue(layer.Prefix + linear.Module, out var reason))
+                kept.Add(linear.Module, reason);
+        return kept;
     }
 
     /// <summary>The hidden states that enter the first layer that is still to be done.</summary>
@@ -251,7 +281,15 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint() => new()
+    private Dictionary<string, string> Fingerprint()
+    {
+        var values = Identity();
+        if (options.MaxQuality)
+            values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
+        return values;
+    }
+
+    private Dictionary<string, string> Identity() => new()
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
         ["Source"] = SourceIdentity.Of(folder),
@@ -273,7 +311,10 @@ public sealed class QuantizationRun : IDisposable
         CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
         CarriedFiles.Copy(folder.Path, run.Assembly);
         var quantized = outcomes.SelectMany(o => o.Linears.Select(l => graph.Layers[o.Layer].Prefix + l.Module)).ToHashSet();
-        var floating = plan.FloatModules.Keys.Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
+        // vLLM loads the experts of a layer as one module, and asks for its name.
+        var experts = graph.Layers.SelectMany(l => l.Linears.Where(e => e is { Expert: >= 0, FusedWith: not null }).GroupBy(e => e.FusedWith)
+            .Where(set => set.All(e => plan.FloatModules.ContainsKey(l.Prefix + e.Module))).Select(set => l.Prefix + set.Key));
+        var floating = experts.Concat(plan.FloatModules.Keys).Append(graph.Head.Weight.EndsWith("lm_head.weight", StringComparison.Ordinal) ? graph.Head.Weight[..^7] : "lm_head");
         var config = AwqConfigWriter.Create(folder.Config.Root, new QuantizationConfig(options.GroupSize, ModuleExclusions.Create(floating, quantized)));
         File.WriteAllText(Path.Combine(run.Assembly, ModelFolder.ConfigFile), PythonJson.Write(config));
         ReportFile.Write(run.Assembly, Report(outcomes));
@@ -283,7 +324,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Device = KindOf(device), Layers = outcomes,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = KindOf(device), Layers = outcomes,
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
@@ -292,7 +333,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
-        FloatModules = plan.FloatModules, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
+        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
         Device = device.ToString(), Layers = outcomes, Warnings = warnings,
     };
 

@@ -48,6 +48,9 @@ public sealed class RunFolder : IDisposable
 
     public string LayerPart(int layer) => System.IO.Path.Combine(Path, $"layer-{layer:D5}.safetensors");
 
+    /// <summary>What the float model's linears cost in 4 bits, and which of them stay float.</summary>
+    public string Sensitivity => System.IO.Path.Combine(Path, "sensitivity.json");
+
     /// <summary>Where the destination is put together before it gets its name.</summary>
     public string Assembly => System.IO.Path.Combine(Path, "assembly");
 

@@ -29,6 +29,10 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
     public SwitchParameter MaxQuality { get; set; }
 
     [Parameter]
+    [ValidateRange(4.0, 16.0)]
+    public double MaxBitsPerWeight { get; set; } = 4.5;
+
+    [Parameter]
     public SwitchParameter ForceCpu { get; set; }
 
     [Parameter]
@@ -94,6 +98,8 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
             Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
+        if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
+            Refuse("OptionsContradict", "-MaxBitsPerWeight is for linears that -MaxQuality keeps in float16; without it none are kept.", "Add -MaxQuality, or leave it out.", MaxBitsPerWeight);
         calibrationFiles = ResolveAll(CalibrationData);
         architectureFiles = ResolveAll(ArchitecturePath);
     }
@@ -138,6 +144,7 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
+        MaxBitsPerWeight = MaxBitsPerWeight,
         Device = DeviceText,
         ForceCpu = ForceCpu,
         GroupSize = GroupSize,

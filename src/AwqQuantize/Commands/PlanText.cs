@@ -12,6 +12,11 @@ internal static class PlanText
         text.Append($" {plan.QuantizedModules} linears to 4 bits in groups of {plan.GroupSize} ({plan.BitsPerWeight:0.00} bits per weight), {plan.FloatModules.Count} stay float;");
         text.Append($" {Display.Size(plan.Size)} of tensors.");
         text.Append(plan.Rows > 0 ? $" Calibration: {plan.Rows} rows of {plan.SequenceLength} tokens." : " No calibration.");
+        if (plan.Sensitivity is { } s)
+        {
+            text.Append($" {s.Sets.Count} sets of linears are measured, each alone in 4 bits ({s.LayerForwards} forwards of a layer over {s.MeasuredPieces * s.PieceLength} tokens, about {s.ForwardEquivalents:0.##} forwards of the calibration text);");
+            text.Append($" the {s.Shortlist} that change the most are followed to the logits, and up to {s.SpareWeights} of {plan.Weights} weights stay in float16.");
+        }
         text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory");
         text.Append(plan.HiddenStatesOnDisk ? " (hidden states are kept on disk)" : plan.HiddenStatesMemory > 0 ? $" ({Display.Size(plan.HiddenStatesMemory)} of it hidden states)" : "");
         text.Append($", {Display.Size(plan.DiskBytes)} of disk");

@@ -56,6 +56,8 @@ public sealed partial class HtmlReportTests
     [InlineData("Only 512 calibration tokens are used.")]
     [InlineData("Slowest layers")]
     [InlineData("rounding 5.5 s")]
+    [InlineData("0.01234")]
+    [InlineData("not on the shortlist")]
     [InlineData("router")]
     [InlineData("vllm serve")]
     public void TellsWhatIsKnown(string text) => Assert.Contains(text, Full);

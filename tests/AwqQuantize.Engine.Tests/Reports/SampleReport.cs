@@ -11,6 +11,11 @@ internal static class SampleReport
     {
         Version = "0.1.0", Model = "Toy <b>&</b> Model", Architecture = "llama", SourceSize = 1_837_312, Size = 702_000, BitsPerWeight = 4.15625, GroupSize = 128,
         QuantizedModules = 28, FloatModules = new Dictionary<string, string> { ["model.layers.0.mlp.gate"] = "router" }, Device = "cpu",
+        Sensitivity =
+        [
+            new ModuleSensitivity(new ModuleSet(2, "self_attn.o_proj", ["self_attn.o_proj"], 16384), 0.002, 0.01234, true),
+            new ModuleSensitivity(new ModuleSet(1, "self_attn.qkv_proj", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], 32768), 0.001, null, false),
+        ],
         Settings = new Dictionary<string, string> { ["Rounding"] = "Compensated", ["CalibrationRows"] = "128" },
         Layers = [.. Enumerable.Range(0, 4).Select(Layer)], Duration = TimeSpan.FromSeconds(93), PeakMemory = 512L << 20, Warnings = ["Only 512 calibration tokens are used."],
     };

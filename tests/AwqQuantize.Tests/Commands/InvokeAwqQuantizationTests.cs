@@ -132,6 +132,8 @@ public sealed class InvokeAwqQuantizationTests
     [InlineData("-NoCalibration -SampleCount 4", "OptionsContradict")]
     [InlineData("-CalibrationData /nowhere.txt", "PathNotFound")]
     [InlineData("-ArchitecturePath /nowhere", "PathNotFound")]
+    [InlineData("-MaxBitsPerWeight 5", "OptionsContradict")]
+    [InlineData("-MaxQuality -MaxBitsPerWeight 3", "ParameterArgumentValidationError")]
     [InlineData("-GroupSize 100", "ParameterArgumentValidationError")]
     [InlineData("-ForceCpu -Device cuda:0,cuda:1", "OptionsContradict")]
     [InlineData("-Device tpu", "ParameterArgumentValidationError")]
@@ -146,6 +148,19 @@ public sealed class InvokeAwqQuantizationTests
         var run = session.Run($"Invoke-AwqQuantization $sample, $sample -WhatIf {options}", ("sample", StagedModule.Sample));
         Assert.Equal(id, run.ErrorId);
         Assert.Empty(run.Output);
+    }
+
+    [Fact]
+    public void MaxQualityKeepsLinearsInFloat16WithinItsBudget()
+    {
+        using var copy = new ModelCopy("m");
+        using var session = new ModuleSession();
+        var run = session.Run("Invoke-AwqQuantization $path -MaxQuality -MaxBitsPerWeight 5 -SampleCount 2 -SequenceLength 64", ("path", copy["m"])).ThrowOnError();
+        var result = Assert.Single(run.Output);
+        Assert.Equal(copy["m/AWQ-4bit-MAX"], Value(result, "Path"));
+        Assert.InRange((double)Value(result, "BitsPerWeight")!, 4.2, 5);
+        Assert.NotEmpty((System.Collections.IEnumerable)Value(result, "FloatModules")!);
+        Assert.True(session.Run("Test-AwqOutput $made -Quiet", ("made", copy["m/AWQ-4bit-MAX"])).ThrowOnError().Output.Single().BaseObject is true);
     }
 
     [Theory]

@@ -7,7 +7,7 @@ namespace AwqQuantize.Engine.Evaluation;
 
 /// <summary>
 /// The scales that were folded into a layer, recovered from what they were folded into: exactly from a norm's weights, by least
-/// squares from the rows of a linear. Undoing them makes source and output comparable, and shows whether every fold has its
+/// squares from the rows of a linear, or exactly from the columns of one that stayed float. Undoing them makes source and output comparable, and shows whether every fold has its
 /// counterpart.
 /// </summary>
 internal sealed class FoldedScales
@@ -24,12 +24,13 @@ internal sealed class FoldedScales
     /// <param name="graph">The layer.</param>
     /// <param name="source">Its float weights.</param>
     /// <param name="output">Its weights in the checkpoint, dequantised.</param>
-    public static FoldedScales Recover(LayerGraph graph, LayerWeights source, LayerWeights output)
+    /// <param name="staysFloat">Whether a linear is stored as float in the checkpoint.</param>
+    public static FoldedScales Recover(LayerGraph graph, LayerWeights source, LayerWeights output, Predicate<string> staysFloat)
     {
         var folded = new FoldedScales();
         // Those of norms first, for rows of a linear can only be compared once its columns can.
         foreach (var group in graph.ScaleGroups.OrderByDescending(g => g.Producers.Any(p => p.Kind != ScaleProducerKind.Linear)))
-            folded.Add(group, source, output);
+            folded.Add(group, source, output, staysFloat);
         return folded;
     }
 
@@ -52,9 +53,11 @@ internal sealed class FoldedScales
         return (rows.TryGetValue(module, out var r) ? bias.mul(tensor(r).to(float32)) : bias.clone()).MoveToOuterDisposeScope();
     }
 
-    private void Add(ScaleGroup group, LayerWeights source, LayerWeights output)
+    private void Add(ScaleGroup group, LayerWeights source, LayerWeights output, Predicate<string> staysFloat)
     {
-        var scales = Estimate(group.Producers[0], group.Channels, source, output);
+        // The rounding of a quantised producer would be taken for a scale and blamed on a consumer that is the source's own.
+        var scales = group.Producers[0].Kind == ScaleProducerKind.Linear && !staysFloat(group.Producers[0].Module) && group.Consumers.FirstOrDefault(c => staysFloat(c.Module)) is { } exact
+            ? EstimateFrom(exact, group.Channels, source, output) : Estimate(group.Producers[0], group.Channels, source, output);
         var wrong = scales.Count(s => !(s > 0 && double.IsFinite(s)));
         for (var i = 0; i < scales.Length; i++)
             scales[i] = OrOne(scales[i]);
@@ -105,6 +108,23 @@ internal sealed class FoldedScales
         }
         // A channel that the source switched off carries no scale that could be seen.
         return [.. Enumerable.Range(0, channels).Select(c => numerator[c] == 0 ? 1 : Math.Pow(numerator[c] / denominator[c], 1 / producer.Power))];
+    }
+
+    private double[] EstimateFrom(ScaleConsumer consumer, int channels, LayerWeights source, LayerWeights output)
+    {
+        using var scope = NewDisposeScope();
+        var before = source[consumer.Module + ".weight"];
+        var after = Undo(consumer.Module, output[consumer.Module + ".weight"]);
+        var own = before.mul(before).sum([0L], type: ScalarType.Float64).data<double>().ToArray();
+        var shared = before.mul(after).sum([0L], type: ScalarType.Float64).data<double>().ToArray();
+        var (numerator, denominator) = (new double[channels], new double[channels]);
+        for (var j = 0; j < own.Length; j++)
+        {
+            var channel = consumer.Channel?[j] ?? j;
+            numerator[channel] += shared[j];
+            denominator[channel] += own[j];
+        }
+        return [.. numerator.Zip(denominator, (n, d) => d == 0 ? 1 : n / d)];
     }
 
     private static double[] Ones(int count) => [.. Enumerable.Repeat(1.0, count)];

@@ -56,7 +56,7 @@ internal sealed class RoundTripCheck : OutputCheck
 
     private void CompareLayer(ModelSource model, LayerGraph layer, LayerWeights before, LayerWeights after, List<ModuleError> errors, List<AwqCheck> findings)
     {
-        var folded = FoldedScales.Recover(layer, before, after);
+        var folded = FoldedScales.Recover(layer, before, after, m => !model.QuantizedModules.Contains(layer.Prefix + m));
         foreach (var (group, spread, wrong) in folded.Groups)
         {
             if (wrong > 0)
