@@ -38,8 +38,9 @@ public sealed unsafe class TensorRoundingTests
             Assert.Equal(a.Order, b.Order);
             Close(a.H, b.H);
             Close(a.Factor.tril(), b.Factor.tril());
+            // What is left of a channel once others explain it: a small difference, to which two orders of summing in float32 give this much.
             for (var i = 0; i < a.Columns; i++)
-                Assert.Equal(1, b.Pivots[i] / a.Pivots[i], 1e-3);
+                Assert.Equal(1, b.Pivots[i] / a.Pivots[i], 1e-2);
         }
 
         static void Close(Tensor a, Tensor b) => Assert.True((a - b).abs().max().item<float>() <= 1e-4 * a.abs().max().item<float>());
