@@ -38,6 +38,11 @@ param(
     [ValidateSet('docker', 'podman', 'buildah')]
     [string] $Engine,
 
+    # Where the image's pwsh comes from: its .NET tool package (tool), a folder or .tar.gz with PowerShell for Linux below the
+    # repository, or none: then the console host takes its place.
+    [ValidateNotNullOrEmpty()]
+    [string] $Pwsh = 'tool',
+
     # Image to build on; docker/Dockerfile names the default.
     [string] $BaseImage,
 
@@ -113,7 +118,7 @@ if ($Push -and -not $WhatIfPreference -and -not (Test-Login $Engine $Registry)) 
 $prepared = [IO.Path]::Combine($root, 'artifacts', 'image')
 if ($PSCmdlet.ShouldProcess("AwqQuantize $version ($TorchBackend)", 'Build the module')) {
     if ([OperatingSystem]::IsLinux()) {
-        Invoke-Program 'sh' @([IO.Path]::Combine($root, 'docker', 'prepare.sh'), $TorchBackend, $prepared)
+        Invoke-Program 'sh' @([IO.Path]::Combine($root, 'docker', 'prepare.sh'), $TorchBackend, $prepared, $Pwsh)
     }
     else {
         if ([IO.Directory]::Exists($prepared)) { [IO.Directory]::Delete($prepared, $true) }
@@ -130,7 +135,7 @@ if ((Test-Program 'git') -and [IO.Path]::Exists([IO.Path]::Combine($root, '.git'
 }
 $build = @(if ($Engine -eq 'buildah') { 'bud'; '--format'; 'docker' } else { 'build' })
 $build += '--platform', $Platform, '--tag', $image, '--file', [IO.Path]::Combine($root, 'docker', 'Dockerfile'),
-    '--build-arg', "TORCH_BACKEND=$TorchBackend", '--build-arg', "VERSION=$version", '--build-arg', "REVISION=$revision"
+    '--build-arg', "TORCH_BACKEND=$TorchBackend", '--build-arg', "PWSH=$Pwsh", '--build-arg', "VERSION=$version", '--build-arg', "REVISION=$revision"
 if ($BaseImage) { $build += '--build-arg', "BASE_IMAGE=$BaseImage" }
 if ($SdkImage) { $build += '--build-arg', "SDK_IMAGE=$SdkImage" }
 # A prepared module needs no SDK: any image that can copy will do.
@@ -160,8 +165,10 @@ if ($Push -and $PSCmdlet.ShouldProcess($image, "Push with $Engine")) {
 }
 if (-not $WhatIfPreference) {
     [pscustomobject]@{
-        Image       = $image
-        Digest      = $digest
-        PullCommand = if ($digest) { "$Engine pull ${Registry}/${Repository}@$digest" } else { $null }
+        Image        = $image
+        Digest       = $digest
+        PullCommand  = if ($digest) { "$Engine pull ${Registry}/${Repository}@$digest" } else { $null }
+        TorchBackend = $TorchBackend
+        Engine       = $Engine
     }
 }

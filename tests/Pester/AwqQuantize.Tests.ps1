@@ -26,6 +26,34 @@ Describe 'The module' -Tag Unit {
         (Get-AwqModel $sample).Name | Should -Be 'stories-llama'
     }
 
+    It 'works again after it was removed' {
+        Remove-Module AwqQuantize
+        Get-Module AwqQuantize | Should -BeNullOrEmpty
+        Import-Module $manifest
+        (Get-AwqModel $sample).Name | Should -Be 'stories-llama'
+    }
+
+    It 'is imported by its folder, as the README says' {
+        (Import-Module (Split-Path (Split-Path $manifest)) -Force -PassThru).Name | Should -Be 'AwqQuantize'
+    }
+
+    It 'completes devices' {
+        $line = 'Invoke-AwqQuantization x -Device c'
+        (TabExpansion2 $line $line.Length).CompletionMatches.CompletionText | Should -Contain 'cpu'
+    }
+
+    It 'completes module names of the model that the line names' {
+        $line = "Invoke-AwqQuantization '$sample' -ExcludeModule gate"
+        (TabExpansion2 $line $line.Length).CompletionMatches.CompletionText | Should -Not -BeNullOrEmpty
+    }
+
+    It 'shows an error as message and advice, without a trace' {
+        $text = Get-AwqModel (Join-Path $TestDrive 'nowhere') -ErrorAction Continue 2>&1 | Out-String
+        $text | Should -Match 'There is no folder'
+        $text | Should -Match 'Recommendation: Check the path'
+        $text | Should -Not -Match '   at '
+    }
+
     It 'works in parallel runspaces' {
         $names = 1..4 | ForEach-Object -Parallel { Import-Module $using:manifest; (Get-AwqModel $using:sample).Name }
         $names | Should -Be (@('stories-llama') * 4)
@@ -70,6 +98,11 @@ Describe 'Invoke-AwqQuantization' -Tag Integration {
         $result = Invoke-AwqQuantization $model -NoCalibration
         $result.Path | Should -Be (Join-Path $model 'AWQ-4bit')
         ($result | Get-AwqModel).Quantization | Should -Be 'awq'
+    }
+
+    It 'works in a thread job, and its result comes back as a table' {
+        $text = Start-ThreadJob { Import-Module $using:manifest; Invoke-AwqQuantization $using:model -NoCalibration } | Receive-Job -Wait -AutoRemoveJob | Out-String -Width 500
+        $text | Should -Match ([regex]::Escape((Join-Path $model 'AWQ-4bit')))
     }
 
     It 'writes nothing with -WhatIf' {

@@ -1,68 +1,72 @@
 #!/bin/bash
-# Builds docker/Dockerfile with buildah and runs it, as root on a plain machine (Debian: buildah, debootstrap). The base is a
-# root file system made by debootstrap, so no registry is needed. Quantises the sample in a container, stops one in the
-# middle and resumes in another, and looks at the results from outside.
-# Usage: container.sh <work folder>; needs docker/prepare.sh cpu artifacts/image.
-# AWQ_ROOTFS: a root file system that debootstrap made before (minbase with ca-certificates and libstdc++6).
+# Builds docker/Dockerfile and runs it: quantises the sample in a container, stops one in the middle and resumes in another, and
+# looks at the results from outside.
+# Usage: container.sh <work folder> [docker|podman|buildah]; default: the first that works here.
+# As root with debootstrap the base is a root file system that debootstrap makes, so that no registry is needed; else it is
+# what the Dockerfile names. buildah works on a plain machine without a container runtime, as root.
+# AWQ_ROOTFS     a root file system that debootstrap made before (minbase with ca-certificates and libstdc++6)
+# AWQ_RUN        options for docker run and podman run, where a machine needs some
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
-export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=${STORAGE_DRIVER:-overlay}
-buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
+engine=${2:-}
+# shellcheck source=tests/fleet/engine.sh
+. "$root/tests/fleet/engine.sh"
 
-rootfs=${AWQ_ROOTFS:-$work/rootfs}
-[ -d "$rootfs" ] || debootstrap --variant=minbase --include=ca-certificates,libstdc++6 bookworm "$rootfs"
-base=$(buildah from scratch)
-buildah copy --quiet "$base" "$rootfs" / > /dev/null
-buildah config --cmd /bin/sh "$base"
-buildah commit --quiet --rm "$base" localhost/awq-base > /dev/null
-
-buildah bud --quiet --format docker --build-arg SDK_IMAGE=localhost/awq-base --build-arg BASE_IMAGE=localhost/awq-base \
-    --build-arg VERSION=test --tag localhost/awq -f "$root/docker/Dockerfile" "$root" > /dev/null
-buildah inspect --type image localhost/awq > "$work/image.json"
-grep -q org.opencontainers.image.version "$work/image.json"
-grep -qi healthcheck "$work/image.json"
-
-models=$work/models
-mkdir -p "$models"
-for model in whole stopped; do
-    cp -r "$root/samples/stories-llama" "$models/$model"
-    rm -rf "$models/$model"/AWQ-4bit*
+prepare "$work/context"
+base=$(base_image)
+build_image "$work/context" localhost/awq-test "$base"
+inspect_image localhost/awq-test > "$work/image.json"
+for expected in org.opencontainers.image.version org.opencontainers.image.base.name '[Hh]ealthcheck' entrypoint.sh; do
+    grep -q "$expected" "$work/image.json"
 done
-chown -R 1234:1234 "$models"
 
-container=$(buildah from localhost/awq)
-run() { buildah run --user "$1" --volume "$models:/models" "$container" -- /opt/awq/entrypoint.sh "${@:2}"; }
+owner=$(id -u)
+[ "$owner" != 0 ] || owner=1234
+models=$work/models
+for model in whole stopped plain; do
+    mkdir -p "$models/$model"
+    find "$root/samples/stories-llama" -maxdepth 1 -type f -exec cp {} "$models/$model" \;
+done
+[ "$(id -u)" != 0 ] || chown -R "$owner:$owner" "$models"
+options="-GroupSize 32 -SampleCount 64 -SequenceLength 512"
 
-[ "$(run 1234:1234 --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
-run 1234:1234 Invoke-AwqQuantization /models/whole -GroupSize 32
-[ "$(stat -c %u "$models/whole/AWQ-4bit/model.safetensors")" = 1234 ]
+[ "$(run "$owner" --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
+# shellcheck disable=SC2086 # options are words
+run "$owner" Invoke-AwqQuantization /models/whole $options
+[ "$(stat -c %u "$models/whole/AWQ-4bit/model.safetensors")" = "$owner" ]
 test -f "$models/whole/AWQ-4bit/config.json"
 
-# A wrong command line and a missing model end with 1, not with 0.
-if run 1234:1234 Invoke-AwqQuantization /models/missing; then exit 1; fi
+# A wrong command line and a missing model end with 1, a script with its own code.
+for wrong in "Invoke-AwqQuantization /models/missing" "Get-AwqModel -NoSuchParameter"; do
+    status=0
+    # shellcheck disable=SC2086
+    run "$owner" $wrong 2> "$work/error.log" || status=$?
+    [ "$status" = 1 ]
+done
+if [ -e "$work/context/artifacts/image/pwsh" ]; then
+    status=0
+    [ "$(run "$owner" -Command 'Get-AwqModel /models -Recurse | Where-Object Name -eq whole | ForEach-Object Name; exit 7' || echo "status $?")" = $'whole\nstatus 7' ]
+fi
+# Where the image has no pwsh, the console host does the same.
+without_pwsh "$owner" Invoke-AwqQuantization /models/plain -NoCalibration
+test -f "$models/plain/AWQ-4bit/config.json"
 
 # Started as root, the run becomes the owner of the volume; SIGTERM ends it, and another container goes on.
-run 0:0 Invoke-AwqQuantization /models/stopped -GroupSize 32 &
-for _ in $(seq 1200); do
-    find "$models/stopped" -mindepth 2 -name '*.safetensors' | grep -q . && break
-    sleep 0.1
+# shellcheck disable=SC2086
+start 0 Invoke-AwqQuantization /models/stopped $options
+for _ in $(seq 6000); do
+    compgen -G "$models/stopped/*/layer-*.safetensors" > /dev/null && break
+    sleep 0.05
 done
-# The engine's own process, as a container runtime would signal it.
-for process in /proc/[0-9]*; do
-    if tr '\0' ' ' < "$process/cmdline" 2> /dev/null | grep -q '^dotnet .*AwqQuantize.Console.dll Invoke-AwqQuantization /models/stopped'; then
-        [ "$(stat -c %u "$process")" = 1234 ]
-        kill -TERM "${process#/proc/}"
-    fi
-done
-status=0
-wait $! || status=$?
+stop
 echo "stopped with $status"
-[ "$status" -ne 0 ]
+[ "$status" = 143 ]
 [ ! -e "$models/stopped/AWQ-4bit/config.json" ]
-run 1234:1234 Invoke-AwqQuantization /models/stopped -GroupSize 32 -Resume
+# shellcheck disable=SC2086
+run "$owner" Invoke-AwqQuantization /models/stopped $options -Resume -Verbose | tee "$work/resumed.log"
+grep -q 'An earlier run is taken up' "$work/resumed.log"
 cmp "$models/whole/AWQ-4bit/model.safetensors" "$models/stopped/AWQ-4bit/model.safetensors"
-[ -z "$(find "$models" ! -user 1234)" ]
-buildah rm "$container" > /dev/null
-echo "Container: quantised inside, stopped and resumed across containers with the same bytes, nothing owned by root."
+[ -z "$(find "$models" ! -user "$owner")" ]
+echo "Container ($engine): quantised inside, stopped and resumed across containers with the same bytes, nothing owned by root."

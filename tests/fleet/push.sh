@@ -1,21 +1,23 @@
 #!/bin/bash
-# Runs build_and_push.ps1 (in the console host) with buildah against a docker-registry on this machine with basic
-# authentication, pulls what it pushed into another storage, and runs it. As root; Debian: buildah, debootstrap, docker-registry.
-# Usage: push.sh <work folder>. AWQ_ROOTFS as in container.sh.
+# Runs build_and_push.ps1 with buildah against a docker-registry on this machine with basic authentication, pulls what it
+# pushed into another storage, and runs it. As root; Debian: buildah, debootstrap, docker-registry.
+# Usage: push.sh <work folder>
+# AWQ_ROOTFS      as in container.sh
+# AWQ_SHELL       what runs the script: "pwsh" or "dotnet …/pwsh.dll"; default: the console host
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
-export BUILDAH_ISOLATION=chroot REGISTRY_AUTH_FILE=$work/auth.json CONTAINERS_STORAGE_CONF=$work/storage.conf
-store() { printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$work/$1" "$work/$1-run" > "$CONTAINERS_STORAGE_CONF"; }
+engine=buildah
+# shellcheck source=tests/fleet/engine.sh
+. "$root/tests/fleet/engine.sh"
+export REGISTRY_AUTH_FILE=$work/auth.json CONTAINERS_STORAGE_CONF=$work/storage.conf
+storage() { printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$work/$1" "$work/$1-run" > "$CONTAINERS_STORAGE_CONF"; }
+with() { command buildah "$@"; }
 
-rootfs=${AWQ_ROOTFS:-$work/rootfs}
-[ -d "$rootfs" ] || debootstrap --variant=minbase --include=ca-certificates,libstdc++6 bookworm "$rootfs"
-store one
+storage one
 echo "{}" > "$REGISTRY_AUTH_FILE"
-base=$(buildah from scratch)
-buildah copy --quiet "$base" "$rootfs" / > /dev/null
-buildah commit --quiet --rm "$base" localhost/awq-base > /dev/null
+base=$(base_image)
 
 # bcrypt, at the least cost, of a password that guards nothing.
 password=pa:ss_w0rd-of-nobody
@@ -39,19 +41,28 @@ registry=$!
 trap 'kill $registry' EXIT
 for _ in $(seq 50); do (: < /dev/tcp/127.0.0.1/$port) 2> /dev/null && break; sleep 0.1; done
 
+shell=${AWQ_SHELL:-dotnet $root/artifacts/bin/AwqQuantize.Console/release/AwqQuantize.Console.dll}
 script() {
-    dotnet "$root/artifacts/bin/AwqQuantize.Console/release/AwqQuantize.Console.dll" -File "$root/build_and_push.ps1" \
-        -Engine buildah -Registry "127.0.0.1:$port" -Repository team/awq -Tag test -BaseImage localhost/awq-base -SkipTests -Push "$@"
+    # shellcheck disable=SC2086 # a command with its arguments
+    $shell -Command "& '$root/build_and_push.ps1' -Engine buildah -Registry '127.0.0.1:$port' -Repository team/awq -Tag test -BaseImage '$base' $* | ConvertTo-Json"
 }
-if script > "$work/refused.log" 2>&1; then exit 1; fi
+# Without a login it ends before the long part.
+if script -SkipTests -Push > "$work/refused.log" 2>&1; then exit 1; fi
 grep -q 'There is no login' "$work/refused.log"
-printf %s "$password" | buildah login --tls-verify=false --username tester --password-stdin "127.0.0.1:$port"
-script | tee "$work/pushed.log"
-if grep -r "$password" "$work"/*.log; then exit 1; fi
-digest=$(grep -o 'sha256:[0-9a-f]*' "$work/pushed.log" | head -n 1)
+printf %s "$password" | with login --tls-verify=false --username tester --password-stdin "127.0.0.1:$port"
+# -WhatIf names each step, and does none.
+script -Push -WhatIf > "$work/whatif.log" 2>&1
+for step in 'Build the module' 'Run the tests' 'Build the image with buildah' 'Push with buildah'; do grep -q "$step" "$work/whatif.log"; done
+[ -z "$(with images --quiet "127.0.0.1:$port/team/awq" 2> /dev/null)" ]
 
-store two
-buildah pull --quiet --tls-verify=false "127.0.0.1:$port/team/awq@$digest"
-container=$(buildah from "127.0.0.1:$port/team/awq@$digest")
-buildah run "$container" -- /opt/awq/entrypoint.sh --version
+script -SkipTests -Push 2> "$work/built.log" | tee "$work/pushed.log"
+if grep -rF -e "$password" -e "$(printf 'tester:%s' "$password" | base64)" "$work"/*.log; then exit 1; fi
+digest=$(grep -o 'sha256:[0-9a-f]*' "$work/pushed.log" | head -n 1)
+grep -q "buildah pull .*127.0.0.1:$port/team/awq@$digest" "$work/pushed.log"
+
+storage two
+with pull --quiet --tls-verify=false "127.0.0.1:$port/team/awq@$digest"
+container=$(with from "127.0.0.1:$port/team/awq@$digest")
+[ "$(with run "$container" -- /opt/awq/entrypoint.sh --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
+with run "$container" -- /opt/awq/entrypoint.sh Get-AwqArchitecture llama
 echo "build_and_push: refused without login, pushed, pulled by digest, runs."

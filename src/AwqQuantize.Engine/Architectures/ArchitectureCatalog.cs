@@ -38,6 +38,8 @@ public sealed class ArchitectureCatalog
     /// <param name="config">config.json, in either form.</param>
     /// <param name="shapes">Name and shape of every tensor of the checkpoint; a quantised module counts as one <c>.weight</c> of [out, in].</param>
     /// <param name="quantizedModules">Full names of the modules that the checkpoint holds quantised; none in a float checkpoint.</param>
+    /// <returns>Of a known type, or of the known family that its tensors fit (<see cref="ModelGraph.MatchedByShape"/>), or of linears only
+    /// (<see cref="ModelGraph.LinearsOnly"/>).</returns>
     /// <exception cref="AwqException"><c>ArchitectureNotSupported</c>, <c>ConfigKeyMissing</c>, <c>ConfigValueNotSupported</c>,
     /// <c>TensorMissing</c>, <c>TensorShapeMismatch</c>, <c>TensorUnclaimed</c>.</exception>
     public ModelGraph Resolve(JsonObject config, IReadOnlyDictionary<string, long[]> shapes, IReadOnlySet<string>? quantizedModules = null)
@@ -47,14 +49,38 @@ public sealed class ArchitectureCatalog
         if (type is not null && byType.TryGetValue(type, out var description))
             return ModelGraphBuilder.Build(description, type, config, shapes, quantizedModules);
         if (config.ContainsKey("vision_config") || config.ContainsKey("audio_config") || config.ContainsKey("text_config"))
-        {
-            throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
-                $"config.json: '{type}' is a model with more than text (it has a vision_config, audio_config or text_config); only text models are quantised.",
-                "Use the text-only model of this family.");
-        }
-        return Match(type ?? "", config, shapes, quantizedModules) ?? throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
-            $"config.json: the model type '{type}' has no architecture description, and none of the known ones fits its tensors.",
+            return TextOf(type, config, shapes, quantizedModules);
+        return Match(type ?? "", config, shapes, quantizedModules) ?? PlainGraph.Of(type ?? "", config, shapes, quantizedModules)
+            ?? throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
+            $"config.json: the model type '{type}' has no architecture description, none of the known ones fits its tensors, and these have no numbered layers.",
             "Describe the architecture in a JSON file and pass it with -ArchitecturePath; Get-AwqArchitecture lists the known ones.");
+    }
+
+    /// <summary>The text part of a model that can have others, where the checkpoint holds nothing else.</summary>
+    private ModelGraph TextOf(string? type, JsonObject config, IReadOnlyDictionary<string, long[]> shapes, IReadOnlySet<string> quantizedModules)
+    {
+        var text = config["text_config"] as JsonObject;
+        var inner = (text?["model_type"] as JsonValue)?.ToString();
+        string reason;
+        if (inner is not null && byType.TryGetValue(inner, out var description))
+        {
+            var own = text!.DeepClone().AsObject();
+            if (!own.ContainsKey("tie_word_embeddings") && config["tie_word_embeddings"] is { } tied)
+                own["tie_word_embeddings"] = tied.DeepClone();
+            try
+            {
+                return ModelGraphBuilder.Build(description, inner, own, shapes, quantizedModules);
+            }
+            catch (AwqException e) when (e.Id == "TensorUnclaimed")
+            {
+                reason = $"the checkpoint holds more than its text model '{inner}': {e.Message}";
+            }
+        }
+        else
+            reason = inner is null ? "it has no text_config with a model_type" : $"its text model '{inner}' has no architecture description";
+        throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
+            $"config.json: '{type}' is a model with more than text, and only text models are quantised; {reason}",
+            "Use the text-only model of this family.");
     }
 
     /// <summary>

@@ -208,7 +208,6 @@ internal static partial class DescriptionGrammar
             Keyword("pairs", "half: j and j + dims/2; interleaved: 2j and 2j+1", "half", "interleaved"),
             new("scaling", FieldKind.Value, "the config's scaling object"),
             new("scaling_keys", FieldKind.Strings, "keys of that object that the description reads itself"),
-            Number("original_positions", "length before stretching, where the scaling object does not say"),
         ],
         ["alibi"] =
         [

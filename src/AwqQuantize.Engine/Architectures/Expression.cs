@@ -318,12 +318,36 @@ internal sealed class Expression
                 "pow" => (2, Two(Math.Pow)),
                 "length" => (1, s => arguments[0](s) switch { JsonArray a => (double)a.Count, string t => t.Length, _ => null }),
                 "contains" => (2, s => arguments[0](s) is JsonArray a && arguments[1](s) is var x && a.Any(e => Equals(FromJson(e), x))),
+                // Whether a key is missing, where null means something else than the family's default.
+                "absent" => (1, s => arguments[0](s) is string key && !s.NamesConfig(key)),
+                // Whether the checkpoint has such a tensor; for what a family's config leaves open.
+                "stored" => (1, s => arguments[0](s) is string pattern && s.HasTensor(pattern)),
+                // [[list, times], …] → one list.
+                "expand" => (1, s => Expand(arguments[0](s))),
                 // A value that must be one of the others; anything else in the config is an error that names the key.
                 "choice" => (-1, (Func<ExpressionScope, object?>)(s => arguments[0](s) is var x && arguments.Skip(1).Any(a => Equals(a(s), x))
                     ? x : throw new UnsupportedChoice(x, [.. arguments.Skip(1).Select(a => a(s))]))),
-                _ => throw Error($"one of the functions floor, ceil, int, sqrt, log, min, max, pow, length, contains, choice instead of '{name}'"),
+                _ => throw Error($"one of the functions floor, ceil, int, sqrt, log, min, max, pow, length, contains, absent, stored, expand, choice instead of '{name}'"),
             };
             return count < 0 || count == arguments.Count ? function : throw Error($"{count} argument(s) for '{name}'");
+        }
+
+        private static JsonArray? Expand(object? value)
+        {
+            if (value is not JsonArray parts)
+                return null;
+            var all = new JsonArray();
+            foreach (var part in parts)
+            {
+                if (part is not JsonArray { Count: 2 } pair || pair[0] is not JsonArray list || FromJson(pair[1]) is not double times || times > 100_000)
+                    throw new FormatException($"'{parts.ToJsonString()}' is no list of pairs of a list and a number");
+                for (var t = 0; t < times; t++)
+                {
+                    foreach (var element in list)
+                        all.Add(element?.DeepClone());
+                }
+            }
+            return all;
         }
 
         private static double? Number(object? value) => value switch

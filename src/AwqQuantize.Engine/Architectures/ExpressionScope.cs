@@ -1,3 +1,4 @@
+using System.IO.Enumeration;
 using System.Text.Json.Nodes;
 
 namespace AwqQuantize.Engine.Architectures;
@@ -10,16 +11,19 @@ internal sealed class ExpressionScope
     private readonly Dictionary<string, object?> values = [];
     private readonly HashSet<string> evaluating = [];
     private readonly string file;
+    private readonly IReadOnlyCollection<string> tensors;
     private readonly Dictionary<string, Expression> parsed;
 
-    public ExpressionScope(string file, JsonObject config, IReadOnlyDictionary<string, JsonNode?> variables)
+    /// <param name="tensors">Names of the checkpoint's tensors; none where a description is read without a checkpoint.</param>
+    public ExpressionScope(string file, JsonObject config, IReadOnlyDictionary<string, JsonNode?> variables, IReadOnlyCollection<string> tensors)
     {
-        (this.file, this.config, this.variables, parsed, ReadKeys) = (file, config, variables, [], []);
+        (this.file, this.config, this.variables, this.tensors, parsed, ReadKeys) = (file, config, variables, tensors, [], []);
     }
 
     private ExpressionScope(ExpressionScope parent, int layer)
     {
-        (file, config, variables, parsed, ReadKeys) = (parent.file, parent.config, parent.variables, parent.parsed, parent.ReadKeys);
+        (file, config, variables, tensors, parsed, ReadKeys) =
+            (parent.file, parent.config, parent.variables, parent.tensors, parent.parsed, parent.ReadKeys);
         values["i"] = (double)layer;
     }
 
@@ -35,6 +39,16 @@ internal sealed class ExpressionScope
             node = (node as JsonObject)?[part];
         ReadKeys.Add(path.Split('.')[0]);
         return Expression.FromJson(node);
+    }
+
+    /// <summary>Whether the checkpoint has a tensor of this name, in which * stands for any characters.</summary>
+    public bool HasTensor(string pattern) => tensors.Any(t => FileSystemName.MatchesSimpleExpression(pattern, t, ignoreCase: false));
+
+    /// <summary>Whether the config has this key at the top, be it with null.</summary>
+    public bool NamesConfig(string key)
+    {
+        ReadKeys.Add(key);
+        return config.ContainsKey(key);
     }
 
     public bool HasConfig(string path)

@@ -35,6 +35,9 @@ public sealed record ModelGraph
     /// <summary>The model type is unknown; the description was found by tensor names, shapes and config.</summary>
     public bool MatchedByShape { get; init; }
 
+    /// <summary>No description fits: only the linears are known, by their shapes, and the model cannot be run.</summary>
+    public bool LinearsOnly { get; init; }
+
     public int LayerCount => Layers.Count;
 
     public required int HiddenSize { get; init; }

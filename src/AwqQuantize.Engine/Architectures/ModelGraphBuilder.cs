@@ -13,7 +13,7 @@ internal static partial class ModelGraphBuilder
         var config = ConfigForms.Normalise(rawConfig);
         var json = description.Json;
         var variables = (json["let"] as JsonObject ?? []).ToDictionary(p => p.Key, p => p.Value);
-        var scope = new ExpressionScope(description.File, config, variables);
+        var scope = new ExpressionScope(description.File, config, variables, [.. shapes?.Keys ?? []]);
         CheckSupported(json, config);
 
         var root = ChooseRoot(json, shapes ?? new Dictionary<string, long[]>());

@@ -66,8 +66,7 @@ public sealed record RotaryScaling(RotaryScalingKind Kind, double Factor, double
             if (value is not null && !KnownKeys.Contains(key) && !more.Contains(key))
                 throw ExpressionScope.UnsupportedKey($"rope_scaling.{key}", value.ToJsonString(), ["the key's absence"]);
         }
-        var own = Number("original_max_position_embeddings");
-        var original = own ?? node.Number("original_positions") ?? maxPositions;
+        var original = Number("original_max_position_embeddings") ?? maxPositions;
         var half = (node.Has("dims") ? (int)node.RequiredNumber("dims") : 0) / 2;
         switch (type)
         {
@@ -97,7 +96,7 @@ public sealed record RotaryScaling(RotaryScalingKind Kind, double Factor, double
                     LongAttentionFactor = attention,
                 };
             case "longrope" or "su":
-                var stretch = Number("factor") is { } given && own is null && node.Number("original_positions") is null ? given : maxPositions / original;
+                var stretch = Number("factor") ?? maxPositions / original;
                 var scale = Number("attention_factor") ?? (stretch <= 1 ? 1 : Math.Sqrt(1 + Math.Log(stretch) / Math.Log(original)));
                 return new RotaryScaling(RotaryScalingKind.LongRope, stretch, original)
                 {

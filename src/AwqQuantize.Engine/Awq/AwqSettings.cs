@@ -44,6 +44,9 @@ public sealed record AwqSettings
     /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
     public long KeptInputBytes { get; init; } = 512L << 20;
 
+    /// <summary>Every routed expert is fitted to all tokens, not only to those that the router sends it.</summary>
+    public bool AllTokensToAllExperts { get; init; }
+
     /// <summary>Largest relative change of a block's output that a fold may cause.</summary>
     public double FoldTolerance { get; init; } = 1e-3;
 }

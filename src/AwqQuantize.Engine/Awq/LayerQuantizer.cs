@@ -94,15 +94,15 @@ public sealed class LayerQuantizer(
             Quantise(block, expert, inputs, curvature);
     }
 
-    /// <summary>One routed expert, on the tokens that were sent to it.</summary>
+    /// <summary>One routed expert, on the tokens that were sent to it, or on all where that is wanted.</summary>
     private void Quantise(int block, IReadOnlyList<LinearSpec> expert, SiteInputs inputs, Curvature all)
     {
         using var scope = NewDisposeScope();
         var index = expert[0].Expert;
         if (layer.Compute.IsHost)
             all.MoveToHost();
-        var x = inputs.Of(index).to(layer.Device);
-        var tokens = x.shape[0];
+        var parts = settings.AllTokensToAllExperts ? inputs.All : [inputs.Of(index)];
+        var tokens = parts.Sum(p => p.shape[0]);
         var first = expert.Where(l => l.In == inputs.Statistics.Channels && l.Site.EndsWith(".input")).ToList();
         if (tokens < SiteInputs.FewestTokens)
         {
@@ -111,16 +111,18 @@ public sealed class LayerQuantizer(
             warnings.Add($"Expert {index} saw {tokens} calibration tokens: rounded plainly.");
             return;
         }
-        using (var own = Curvature.From(Blend(x, all.H), layer.Compute))
+        using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(parts[0].to(layer.Device), all.H), layer.Compute))
             foreach (var linear in first.Where(l => !kept.ContainsKey(l.Module)))
-                Round(linear, own, tokens);
+                Round(linear, own ?? all, tokens);
         foreach (var site in expert.Except(first).Select(l => l.Site).Distinct())
         {
             var readers = expert.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
             if (readers.Count == 0)
                 continue;
             using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            new SiteObserver(site, statistics, keepInputs: false, withRouting: false).Run(observer => layer.RunExpert(block, index, x.to(layer.Device), observer));
+            var seen = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
+            foreach (var part in parts)
+                seen.Run(observer => layer.RunExpert(block, index, part.to(layer.Device), observer));
             largest = Math.Max(largest, statistics.Largest);
             var magnitude = statistics.MeanMagnitude();
             using var curvature = Factor(statistics);

@@ -13,6 +13,9 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
 
     public InputStatistics Statistics { get; } = statistics;
 
+    /// <summary>The inputs of all tokens, in parts of [tokens, channels]; they belong to this object.</summary>
+    public IReadOnlyList<Tensor> All => inputs;
+
     /// <summary>The inputs of one expert, [its tokens, channels].</summary>
     public Tensor Of(int expert)
     {

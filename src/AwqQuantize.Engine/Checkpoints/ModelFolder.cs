@@ -39,8 +39,11 @@ public sealed unsafe class ModelFolder : IDisposable
     /// <summary>Sum of the tensors' bytes.</summary>
     public long ByteSize => tensors.Values.Sum(t => t.ByteLength);
 
-    /// <summary>Whether the weights are quantised already: by what config.json says, or by packed tensors that it is silent about.</summary>
-    public bool IsQuantized => Config.QuantizationMethod is not null
+    /// <summary>
+    /// Whether the weights are quantised already: by what config.json says, or by packed tensors that it is silent about. MXFP4 does not
+    /// count: it is what gpt-oss was trained in, and is read as float.
+    /// </summary>
+    public bool IsQuantized => Config.QuantizationMethod is not (null or "mxfp4")
         || tensors.Keys.Any(name => name.EndsWith(".qweight", StringComparison.Ordinal) || name.EndsWith(".weight_packed", StringComparison.Ordinal));
 
     /// <summary>Opens a folder.</summary>

@@ -38,6 +38,12 @@ public sealed unsafe class DecoderModel : IDisposable
     /// <param name="ids">Token ids, [batch, length], int64; positions start at 0.</param>
     public Tensor Embed(Tensor ids)
     {
+        if (Graph.LinearsOnly)
+        {
+            throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
+                $"The architecture of '{Graph.ModelType}' is not known, so the model cannot be run.",
+                "Describe it in a JSON file and pass it with -ArchitecturePath; Get-AwqArchitecture lists the known ones.");
+        }
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         var spec = Graph.Embedding;

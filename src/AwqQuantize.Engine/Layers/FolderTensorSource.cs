@@ -4,22 +4,25 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Layers;
 
-/// <summary>The float tensors of a model folder. The folder must outlive it.</summary>
+/// <summary>The float tensors of a model folder, those in MXFP4 among them. The folder must outlive it.</summary>
 public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
 {
     /// <summary>Name and shape of every tensor, as <see cref="Architectures.ArchitectureCatalog.Resolve"/> takes them.</summary>
-    public IReadOnlyDictionary<string, long[]> Shapes => folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape);
+    public IReadOnlyDictionary<string, long[]> Shapes => Mxfp4.Shapes(folder);
 
-    public bool Contains(string name) => folder.Tensors.ContainsKey(name);
+    public bool Contains(string name) => folder.Tensors.ContainsKey(name) || Mxfp4.Holds(folder, name);
 
-    public long[] Shape(string name) => folder.Entry(name).Shape;
+    public long[] Shape(string name) => Mxfp4.Holds(folder, name) ? Mxfp4.ShapeOf(folder, name) : folder.Entry(name).Shape;
 
     public unsafe Tensor Read(string name, Device device)
     {
-        var result = empty(folder.Entry(name).Shape, ScalarType.Float32);
+        var result = empty(Shape(name), ScalarType.Float32);
         try
         {
-            folder.ReadFloat(name, TensorMemory.Floats(result));
+            if (Mxfp4.Holds(folder, name))
+                Mxfp4.Read(folder, name, TensorMemory.Floats(result));
+            else
+                folder.ReadFloat(name, TensorMemory.Floats(result));
         }
         catch
         {

@@ -19,7 +19,4 @@ public interface IActivationObserver
     /// <param name="experts">[tokens, k] int64: the chosen experts.</param>
     /// <param name="weights">[tokens, k] float32: their weights.</param>
     void OnRouting(string site, Tensor experts, Tensor weights);
-
-    /// <summary>Experts show the observer their activations for all tokens, not only for those that were sent to them. The output stays as it is.</summary>
-    bool AllTokensToAllExperts => false;
 }

@@ -58,12 +58,6 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
     {
         using var scope = NewDisposeScope();
         var shares = routing.flatten();
-        if (observer is { AllTokensToAllExperts: true })
-        {
-            for (var e = 0; e < spec.Experts.Count; e++)
-                RunExpert(e, tokens, observer).Dispose();
-            observer = null;
-        }
         foreach (var (expert, rows) in ExpertRows.Of(experts, spec.Experts.Count))
         {
             using var inner = NewDisposeScope();

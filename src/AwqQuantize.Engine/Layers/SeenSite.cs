@@ -5,8 +5,6 @@ namespace AwqQuantize.Engine.Layers;
 /// <summary>An observer that has seen the input of one site already: branches that share it show it once.</summary>
 internal sealed class SeenSite(IActivationObserver inner, string seen) : IActivationObserver
 {
-    public bool AllTokensToAllExperts => inner.AllTokensToAllExperts;
-
     public bool Wants(string site) => site != seen && inner.Wants(site);
 
     public void OnInput(string site, Tensor x) => inner.OnInput(site, x);

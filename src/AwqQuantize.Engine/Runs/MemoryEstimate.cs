@@ -76,7 +76,7 @@ public sealed class MemoryEstimate
                 var inputs = 4L * rows * length * channels;
                 if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
                     inputs = 0;
-                most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts))));
+                most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, rowsAtOnce))));
             }
             most = Math.Max(most, forward);
         }
@@ -93,11 +93,12 @@ public sealed class MemoryEstimate
     }
 
     /// <summary>One expert at a time: its inputs, their Gram matrices and factors.</summary>
-    private long Experts(List<LinearSpec> experts)
+    private long Experts(List<LinearSpec> experts, int rowsAtOnce)
     {
         if (experts.Count == 0)
             return 0;
         var widest = experts.Max(l => (long)Math.Max(l.In, l.Out));
-        return 3 * 4 * widest * widest + 3 * 4L * rows * length * widest / Math.Max(1, experts.Select(l => l.Expert).Distinct().Count()) + Bands([experts.MaxBy(l => (long)l.In * l.Out)!]);
+        var seen = options.CalibrateEveryExpert ? (long)rowsAtOnce * length : (long)rows * length / Math.Max(1, experts.Select(l => l.Expert).Distinct().Count());
+        return 3 * 4 * widest * widest + 3 * 4 * seen * widest + Bands([experts.MaxBy(l => (long)l.In * l.Out)!]);
     }
 }

@@ -70,10 +70,18 @@ public sealed class ModelDiscovery
                 Files = folder.Files.Count,
                 Quantization = folder.Config.QuantizationMethod ?? (folder.IsQuantized ? "unknown" : null),
             };
-            if (info.Quantization is { } method)
-                return info with { ErrorId = "ModelAlreadyQuantized", Reason = $"The weights are quantised already ({method})." };
+            if (folder.IsQuantized)
+                return info with { ErrorId = "ModelAlreadyQuantized", Reason = $"The weights are quantised already ({info.Quantization})." };
             // Throws when no architecture fits every tensor.
-            var graph = catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape, StringComparer.Ordinal));
+            var graph = catalog.Resolve(folder.Config.Root, Mxfp4.Shapes(folder));
+            if (graph.LinearsOnly)
+            {
+                return info with
+                {
+                    ErrorId = "ArchitectureNotSupported",
+                    Reason = $"The model type '{graph.ModelType}' is not known, and no known architecture fits its tensors: its linears could only be rounded plainly.",
+                };
+            }
             var options = new QuantizationOptions { ModelPath = path, ModuleRoot = path };
             var plan = QuantizationPlan.Make(options, graph, folder, QuantizationRun.DefaultRows, Math.Min(QuantizationRun.DefaultLength, graph.MaxPositions));
             return plan.QuantizedModules == 0

@@ -55,6 +55,9 @@ public sealed record QuantizationOptions
     /// <summary>Rounds the weights without looking at any text.</summary>
     public bool NoCalibration { get; init; }
 
+    /// <summary>Fits every routed expert to all calibration tokens, not only to those that the router sends it.</summary>
+    public bool CalibrateEveryExpert { get; init; }
+
     /// <summary>Makes an error of what is otherwise a warning that the result may be worse.</summary>
     public bool Strict { get; init; }
 
@@ -65,5 +68,8 @@ public sealed record QuantizationOptions
     public IReadOnlyList<string> ArchitecturePath { get; init; } = [];
 
     /// <summary>What these options mean for a layer.</summary>
-    public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with { GroupSize = GroupSize, Rounding = Rounding };
+    public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with
+    {
+        GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateEveryExpert,
+    };
 }

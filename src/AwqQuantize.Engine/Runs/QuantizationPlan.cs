@@ -118,9 +118,11 @@ public sealed record QuantizationPlan
             }
             work.Add(WorkEstimate.Of(layer, kept, settings, (long)rows * length, length));
         }
-        var tensors = packed + folder.Tensors.Values.Sum(t => 2 * t.ElementCount) - 2 * weights;
+        var carried = graph.OuterTensors.Concat(graph.Layers.SelectMany(l => l.Parameters.Select(p => p.Stored))).Distinct()
+            .Sum(t => t.Shape.Aggregate(t.KeepFloat32 ? 4L : 2L, (a, b) => a * b));
+        var tensors = packed + carried - 2 * weights;
         var bits = weights == 0 ? 0 : 8.0 * packed / weights;
-        var sensitivity = options.MaxQuality
+        var sensitivity = options.MaxQuality && rows > 0
             ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
         if (sensitivity is not null)

@@ -52,13 +52,19 @@ public sealed class QuantizationRun : IDisposable
             if (folder.IsQuantized)
                 throw new AwqException("ModelAlreadyQuantized", AwqErrorKind.NotSupported, $"'{folder.Path}' is quantised already ({folder.Config.QuantizationMethod}).", "Use the float model it was made from.");
             graph = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath])
-                .Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+                .Resolve(folder.Config.Root, Mxfp4.Shapes(folder));
             if (graph.MatchedByShape && options.Strict)
                 throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported, $"The model type '{folder.Config.ModelType}' is not known; its tensors look like {graph.Family}.",
                     "Leave -Strict out to try that, or give a description with -ArchitecturePath.");
             if (graph.MatchedByShape)
                 Warn("ArchitectureGuessed", $"The model type '{folder.Config.ModelType}' is not known; its tensors and config look like {graph.Family}, and it is treated as such.");
-            rows = options.NoCalibration ? null : ReadRows();
+            if (graph.LinearsOnly && options.Strict)
+                throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported,
+                    $"The model type '{folder.Config.ModelType}' is not known, and no known architecture fits its tensors.",
+                    "Give a description with -ArchitecturePath, or leave -Strict out to round its linears without calibration.");
+            if (graph.LinearsOnly)
+                Warn("ArchitectureUnknown", $"The model type '{folder.Config.ModelType}' is not known, and no known architecture fits its tensors: what looks like a linear is ROUNDED PLAINLY, without calibration, which is worse than AWQ. Check the result, or describe the architecture with -ArchitecturePath.");
+            rows = options.NoCalibration || graph.LinearsOnly ? null : ReadRows();
             device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
             var speed = MachineSpeed.Measure(device, graph);
             plan = QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
@@ -105,7 +111,7 @@ public sealed class QuantizationRun : IDisposable
         ProcessMemory.ResetPeak();
         using var inference = no_grad();
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device);
-        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume);
+        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume, cancel);
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {device}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed ? $" An earlier run is taken up at layer {first + 1}." : ""));
@@ -132,17 +138,11 @@ public sealed class QuantizationRun : IDisposable
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
     {
-        if (rows is null)
+        if (rows is null || first > 0 && run.ReadOutcome(first - 1).SequenceLength == 0 || first == 0 && !IsSane(model, meter))
         {
             for (var i = first; i < graph.LayerCount; i++)
                 RoundPlainly(model, run, meter, i);
             return;
-        }
-        if (first == 0)
-        {
-            meter.Stage("float model on calibration text", 0);
-            FloatSanity.Check(FloatSanity.Measure(model, rows, cancel), graph, Warn);
-            model.ReleaseHead();
         }
         KeepSensitive(model, run, meter);
         if (first == graph.LayerCount)
@@ -166,6 +166,23 @@ public sealed class QuantizationRun : IDisposable
             run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
             layer.Dispose();
             NativeHeap.Return();
+        }
+    }
+
+    /// <summary>Whether the float model makes sense of the calibration text. One of a known type that does not is refused.</summary>
+    private bool IsSane(DecoderModel model, ProgressMeter meter)
+    {
+        meter.Stage("float model on calibration text", 0);
+        try
+        {
+            FloatSanity.Check(FloatSanity.Measure(model, rows!, cancel), graph, Warn);
+            model.ReleaseHead();
+            return true;
+        }
+        catch (AwqException e) when (e.Id == "FloatModelInsane" && graph.MatchedByShape && !options.Strict)
+        {
+            Warn("ArchitectureGuessWrong", $"{e.Message} So it is no {graph.Family} after all: its linears are ROUNDED PLAINLY, without calibration, which is worse than AWQ. Describe the architecture with -ArchitecturePath.");
+            return false;
         }
     }
 
@@ -297,6 +314,7 @@ public sealed class QuantizationRun : IDisposable
         ["Rounding"] = options.Rounding.ToString(),
         ["MaxQuality"] = options.MaxQuality.ToString(),
         ["NoCalibration"] = options.NoCalibration.ToString(),
+        ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
         ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
         ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
         ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),

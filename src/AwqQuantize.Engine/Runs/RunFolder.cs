@@ -16,9 +16,9 @@ public sealed class RunFolder : IDisposable
 
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals };
 
-    private readonly FileStream guard;
+    private readonly RunLock guard;
 
-    private RunFolder(string path, FileStream guard, bool resumed)
+    private RunFolder(string path, RunLock guard, bool resumed)
     {
         (Path, this.guard, IsResumed) = (path, guard, resumed);
     }
@@ -62,32 +62,12 @@ public sealed class RunFolder : IDisposable
     /// <param name="destination">The destination.</param>
     /// <param name="options">What determines the result, by name: a run is only taken up with the same values.</param>
     /// <param name="startOver">Whether an unfinished run is thrown away.</param>
+    /// <param name="cancel">Ends the wait for a run of another machine that may be dead.</param>
     /// <exception cref="AwqException"><c>RunLocked</c>, <c>RunOptionsDiffer</c>, <c>DestinationNotWritable</c>.</exception>
-    public static RunFolder Open(string destination, IReadOnlyDictionary<string, string> options, bool startOver)
+    public static RunFolder Open(string destination, IReadOnlyDictionary<string, string> options, bool startOver, CancellationToken cancel = default)
     {
         var path = destination + Suffix;
-        FileStream guard;
-        try
-        {
-            Directory.CreateDirectory(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw NotWritable(path, e);
-        }
-        try
-        {
-            guard = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (UnauthorizedAccessException e)
-        {
-            throw NotWritable(path, e);
-        }
-        catch (IOException e)
-        {
-            throw new AwqException("RunLocked", AwqErrorKind.ResourceUnavailable, $"Another process works on '{destination}'.",
-                "Wait for it, or end it; the lock goes with the process that holds it.", e);
-        }
+        var guard = RunLock.Acquire(path, cancel);
         try
         {
             var journal = System.IO.Path.Combine(path, JournalFile);
@@ -123,6 +103,7 @@ public sealed class RunFolder : IDisposable
     /// <summary>Commits a layer: its outcome and the hidden states behind it first, its part last.</summary>
     public void Commit(int layer, LayerOutcome outcome, Action<Stream> hidden, Action<string> writePart)
     {
+        guard.Verify();
         WriteWhole(Outcome(layer), JsonSerializer.SerializeToUtf8Bytes(outcome, Json));
         var states = Hidden(layer + 1);
         using (var stream = new FileStream(states + ".tmp", FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
@@ -141,18 +122,14 @@ public sealed class RunFolder : IDisposable
     /// <summary>What became of a finished layer.</summary>
     public LayerOutcome ReadOutcome(int layer) => JsonSerializer.Deserialize<LayerOutcome>(File.ReadAllBytes(Outcome(layer)), Json)!;
 
-    /// <summary>Frees the lock and deletes the folder: the run is finished.</summary>
-    public void Delete()
-    {
-        guard.Dispose();
-        Directory.Delete(Path, recursive: true);
-    }
+    /// <summary>Deletes the folder and frees the lock: the run is finished.</summary>
+    public void Delete() => guard.Remove(Path[..^Suffix.Length] + ".finished" + Suffix);
 
     public void Dispose() => guard.Dispose();
 
     private static void Clear(string path)
     {
-        foreach (var file in Directory.EnumerateFiles(path).Where(f => System.IO.Path.GetFileName(f) != "lock"))
+        foreach (var file in Directory.EnumerateFiles(path).Where(f => System.IO.Path.GetFileName(f) is not (RunLock.LockFile or RunLock.OwnerFile)))
             File.Delete(file);
         foreach (var folder in Directory.EnumerateDirectories(path))
             Directory.Delete(folder, recursive: true);
@@ -188,7 +165,4 @@ public sealed class RunFolder : IDisposable
         }
         File.Move(path + ".tmp", path, overwrite: true);
     }
-
-    private static AwqException NotWritable(string path, Exception e) => new("DestinationNotWritable", AwqErrorKind.PermissionDenied,
-        $"'{path}' cannot be created or written: {e.Message}", "Choose another destination with -OutputPath, or change its permissions.", e);
 }

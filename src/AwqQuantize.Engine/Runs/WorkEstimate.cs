@@ -66,7 +66,7 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
         }
         foreach (var site in quantized.GroupBy(l => l.Site))
         {
-            double n = site.First().In, seen = tokens * Share(site.First(), layer);
+            double n = site.First().In, seen = tokens * (settings.AllTokensToAllExperts ? 1 : Share(site.First(), layer));
             matrix += seen * (n * n + 512 * n) / GramShare + n * n * n / 3 / FactorShare;
             var groups = settings.SearchScales ? layer.ScaleGroups.Count(g => g.Site == site.Key) : 0;
             var sampled = Math.Min(settings.SearchRows, site.Sum(l => (double)l.Out)) * groups * Candidates;

@@ -70,6 +70,9 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
     public SwitchParameter NoCalibration { get; set; }
 
     [Parameter]
+    public SwitchParameter CalibrateEveryExpert { get; set; }
+
+    [Parameter]
     public SwitchParameter Strict { get; set; }
 
     [Parameter]
@@ -93,9 +96,9 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
         base.BeginProcessing();
         if (ForceCpu && DeviceRequest.Parse(DeviceText).Gpus.Count > 0)
             Refuse("OptionsContradict", $"-ForceCpu and -Device {DeviceText} contradict each other.", "Leave one of them out.", DeviceText);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength and -MaxQuality mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateEveryExpert mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
@@ -157,6 +160,7 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
         Force = Force,
         Rounding = Rounding,
         NoCalibration = NoCalibration,
+        CalibrateEveryExpert = CalibrateEveryExpert,
         Strict = Strict,
         Seed = Seed,
         ArchitecturePath = architectureFiles,

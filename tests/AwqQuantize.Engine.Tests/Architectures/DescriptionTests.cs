@@ -93,12 +93,17 @@ public sealed class DescriptionTests : IDisposable
     }
 
     [Fact]
-    public void AnUnknownTypeWithForeignTensorsIsNotSupported()
+    public void OfAnUnknownTypeWithForeignTensorsOnlyTheLinearsAreKnown()
     {
         var (config, shapes) = Tiny("llama");
         config["model_type"] = "unheard_of";
         shapes["model.layers.0.mystery.weight"] = [4, 4];
-        Assert.Equal("ArchitectureNotSupported", Assert.Throws<AwqException>(() => Repository.Catalog.Resolve(config, shapes)).Id);
+        var graph = Repository.Catalog.Resolve(config, shapes);
+        Assert.True(graph.LinearsOnly);
+        Assert.Equal(shapes.Keys.Order(), graph.OuterTensors.Select(t => t.Name).Concat(graph.Layers.SelectMany(l => l.TensorNames)).Order());
+        // What has no layers is nothing that could be quantised.
+        var flat = new Dictionary<string, long[]> { ["a.weight"] = [64, 64] };
+        Assert.Equal("ArchitectureNotSupported", Assert.Throws<AwqException>(() => Repository.Catalog.Resolve(config, flat)).Id);
     }
 
     [Fact]

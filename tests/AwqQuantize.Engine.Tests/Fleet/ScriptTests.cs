@@ -49,10 +49,13 @@ public sealed class ScriptTests : IDisposable
         var home = Image();
         StandIn("bin/pwsh");
         folder.Write("a,b", "a file with a comma in its name");
-        var output = Run(home + "/entrypoint.sh", ["Invoke-AwqQuantization", "/models/it's $HOME", "-GroupSize", "64", "-ExcludeModule", "lm_head,mlp.gate", "-CalibrationData", folder.File("a,b"), "-Confirm:$false"], folder.File("bin")).Output;
+        var output = Run(home + "/entrypoint.sh", ["Invoke-AwqQuantization", "/models/it's $HOME", "-GroupSize", "64", "-ExcludeModule", "lm_head,mlp.gate",
+            "-CalibrationData", folder.File("a,b"), "-OutputPath:/a b; c", "-5", "-x;y", "-", "", "-Confirm:$false"], folder.File("bin")).Output;
         Assert.Equal("<-NoLogo><-NoProfile><-NonInteractive><-Command><Import-Module AwqQuantize; & 'Invoke-AwqQuantization' '/models/it''s $HOME' -GroupSize '64' "
-            + $"-ExcludeModule 'lm_head','mlp.gate' -CalibrationData '{folder.File("a,b")}' -Confirm:$false>\n", output);
+            + $"-ExcludeModule 'lm_head','mlp.gate' -CalibrationData '{folder.File("a,b")}' -OutputPath:'/a b; c' '-5' '-x;y' '-' '' -Confirm:$false"
+            + " | Out-String -Stream -Width 1000>\n", output);
         Assert.Equal("<-NoLogo><-NoExit><-Command><Import-Module AwqQuantize>\n", Run(home + "/entrypoint.sh", [], folder.File("bin")).Output);
+        Assert.Equal("<-NoLogo><-NoProfile><-NonInteractive><-Command><1, 2>\n", Run(home + "/entrypoint.sh", ["-Command", "1, 2"], folder.File("bin")).Output);
     }
 
     [Fact]
@@ -62,8 +65,31 @@ public sealed class ScriptTests : IDisposable
         StandIn("bin/dotnet");
         var output = Run(home + "/entrypoint.sh", ["Get-AwqModel", "/models/a b"], folder.File("bin")).Output;
         Assert.Equal($"<{home}/console/AwqQuantize.Console.dll><Get-AwqModel></models/a b>\n", output);
-        Assert.Equal($"<{home}/console/AwqQuantize.Console.dll><--help>\n", Run(home + "/entrypoint.sh", [], folder.File("bin")).Output);
+        Assert.Contains("docker run", Run(home + "/entrypoint.sh", [], folder.File("bin")).Output, StringComparison.Ordinal);
         Assert.Equal("hello\n", Run(home + "/entrypoint.sh", ["sh", "-c", "echo hello"], folder.File("bin")).Output);
+    }
+
+    /// <summary>The kernel gives the first process of a container no signal that it has no handler for.</summary>
+    [Theory]
+    [InlineData("TERM", 143)]
+    [InlineData("INT", 130)]
+    public void AsTheFirstProcessOfAContainerItPassesSignalsOnAndKeepsInputAndExitCode(string signal, int expected)
+    {
+        var script = Path.Combine(Image(), "entrypoint.sh");
+        string[] contained = ["--pid", "--fork", "--", "/bin/sh", script];
+        var (status, output) = Run("unshare", [.. contained, "sh", "-c", "cat; exit 9"], null, "input");
+        if (status == 1)
+            Assert.Skip("This user may make no process namespace.");
+        Assert.Equal((9, "input"), (status, output));
+
+        var start = new ProcessStartInfo("unshare", [.. contained, "sh", "-c", "echo started; exec sleep 60"]) { RedirectStandardOutput = true, RedirectStandardInput = true };
+        using var process = Process.Start(start)!;
+        Assert.Equal("started", process.StandardOutput.ReadLine());
+        var first = File.ReadAllText($"/proc/{process.Id}/task/{process.Id}/children").Trim();
+        using (var kill = Process.Start("kill", ["-" + signal, first]))
+            kill.WaitForExit();
+        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(30)), "the signal did not arrive");
+        Assert.Equal(expected, process.ExitCode);
     }
 
     private string Image()
@@ -85,17 +111,21 @@ public sealed class ScriptTests : IDisposable
     private (int Status, string Output) Task(string list, int number, params string[] arguments)
     {
         var started = StandIn("show");
-        return Run(SharedData.Repository("docker/run-task.sh"), [list, number.ToString(), .. arguments], null, ("AWQ_COMMAND", started));
+        return Run("/bin/sh", [SharedData.Repository("docker/run-task.sh"), list, number.ToString(), .. arguments], null, "", ("AWQ_COMMAND", started));
     }
 
-    private static (int Status, string Output) Run(string script, string[] arguments, string? path, params (string Name, string Value)[] environment)
+    private static (int Status, string Output) Run(string script, string[] arguments, string? path) => Run("/bin/sh", [script, .. arguments], path, "");
+
+    private static (int Status, string Output) Run(string program, string[] arguments, string? path, string input, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo("/bin/sh", [script, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         if (path is not null)
             start.Environment["PATH"] = path + ":/usr/bin:/bin";
         foreach (var (name, value) in environment)
             start.Environment[name] = value;
         using var process = Process.Start(start)!;
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
         process.ErrorDataReceived += (_, _) => { };
         process.BeginErrorReadLine();
         var output = process.StandardOutput.ReadToEnd();

@@ -19,7 +19,7 @@ public sealed class ParityTests
             Assert.Skip($"{name} has no description yet");
         using var scope = NewDisposeScope();
         using var tiny = TinyModel.Open(name);
-        Assert.Equal("", string.Join(", ", tiny.Graph.UnreadConfigKeys));
+        Assert.True(tiny.Graph.UnreadConfigKeys.Count == 0, $"nothing reads the config keys {string.Join(", ", tiny.Graph.UnreadConfigKeys)}");
         var ids = tiny.Ids;
         var hidden = tiny.Model.Embed(ids);
         AssertClose(tiny.Float("hidden_states.0"), hidden, "the embedding");

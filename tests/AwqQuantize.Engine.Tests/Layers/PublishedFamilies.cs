@@ -62,6 +62,25 @@ internal static class PublishedFamilies
 
         """;
 
+    private static readonly string Qwen35Mixture = $$"""{"model_type":"qwen3_5_moe_text",{{Sizes}},"head_dim":16,"linear_num_key_heads":2,"linear_num_value_heads":4,"linear_key_head_dim":16,"linear_value_head_dim":8,"linear_conv_kernel_dim":4,"layer_types":["linear_attention","full_attention"],"rope_parameters":{"rope_theta":1e7,"partial_rotary_factor":0.25,"rope_type":"default","mrope_section":[1,1,0],"mrope_interleaved":true},"num_experts":4,"num_experts_per_tok":2,"moe_intermediate_size":32,"shared_expert_intermediate_size":32}""";
+
+    private static readonly string Qwen35MixtureTensors = Ends + Head + Norms + Shared("mlp.shared_expert", 32) + """
+
+        model.layers.{0-1}.mlp.gate.weight 4 64
+        model.layers.{0-1}.mlp.shared_expert_gate.weight 1 64
+        model.layers.0.linear_attn.in_proj_qkv.weight 96 64
+        model.layers.0.linear_attn.in_proj_z.weight 32 64
+        model.layers.0.linear_attn.{in_proj_a,in_proj_b}.weight 4 64
+        model.layers.0.linear_attn.conv1d.weight 96 1 4
+        model.layers.0.linear_attn.{A_log,dt_bias} 4
+        model.layers.0.linear_attn.norm.weight 8
+        model.layers.0.linear_attn.out_proj.weight 64 32
+        model.layers.1.self_attn.q_proj.weight 128 64
+        model.layers.1.self_attn.o_proj.weight 64 64
+        model.layers.1.self_attn.{k_proj,v_proj}.weight 32 64
+        model.layers.1.self_attn.{q_norm,k_norm}.weight 16
+        """;
+
     /// <summary>Config and tensors by case; the part before a dash is the model type.</summary>
     public static readonly IReadOnlyDictionary<string, (string Config, string Tensors)> All = new Dictionary<string, (string, string)>
     {
@@ -80,6 +99,12 @@ internal static class PublishedFamilies
             model.layers.1.self_attn.{k_proj,v_proj}.weight 32 64
             model.layers.1.self_attn.{q_norm,k_norm}.weight 16
             """),
+        ["qwen3_5_moe_text"] = (Qwen35Mixture, Qwen35MixtureTensors + """
+
+            model.layers.{0-1}.mlp.experts.gate_up_proj 4 64 64
+            model.layers.{0-1}.mlp.experts.down_proj 4 64 32
+            """),
+        ["qwen3_5_moe_text-modules"] = (Qwen35Mixture, Qwen35MixtureTensors + Experts("mlp")),
         ["phimoe"] = ($$"""{"model_type":"phimoe",{{Sizes}},"attention_bias":true,"lm_head_bias":true,"num_local_experts":4,"num_experts_per_tok":2,"router_jitter_noise":0.3,"rms_norm_eps":1e-5,"sliding_window":40,"original_max_position_embeddings":8,"rope_scaling":{"type":"longrope","short_factor":[1,1,1,1,1,1,1,1],"long_factor":[1,1.5,2,3,4,5,6,8],"short_mscale":1.1,"long_mscale":1.3,"original_max_position_embeddings":8} }""",
             Ends + Head + Norms + Attention + """
 

@@ -13,7 +13,7 @@ internal sealed class MeasurementCheck : OutputCheck
         var options = folder.Options;
         if (options.Texts.Count == 0)
             return [NotRun("No text was given to measure on.")];
-        if (folder.Model is not { } model)
+        if (folder.Model is not { Graph.LinearsOnly: false } model)
             return [NotRun("The architecture is not clear.")];
         // Some families (Gemma) know no text that does not begin with this token; their tokenizers put it there.
         var tokenizer = GreedyDecoder.TokenizerOf(folder.Path, folder.Source?.Folder.Path);

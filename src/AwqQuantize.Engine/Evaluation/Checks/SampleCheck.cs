@@ -14,7 +14,7 @@ internal sealed class SampleCheck : OutputCheck
     {
         if (folder.Options.Prompt is not { Length: > 0 } prompt)
             return [NotRun("No prompt was given (-Prompt).")];
-        if (folder.Model is not { } model)
+        if (folder.Model is not { Graph.LinearsOnly: false } model)
             return [NotRun("The architecture is not clear.")];
         var tokenizer = GreedyDecoder.TokenizerOf(folder.Path, folder.Source?.Folder.Path);
         var ids = GreedyDecoder.Continue(model, tokenizer, prompt, folder.Options.SampleTokens, folder.Options.Device, folder.Progress, folder.Cancel);
