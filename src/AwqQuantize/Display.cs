@@ -1,5 +1,6 @@
 using System.Globalization;
 using AwqQuantize.Engine.Evaluation;
+using AwqQuantize.Engine.Runs;
 
 namespace AwqQuantize;
 
@@ -23,6 +24,16 @@ public static class Display
 
     /// <summary>A figure with so many digits, or nothing where it is not known.</summary>
     public static string Figure(double? value, int digits) => value?.ToString("F" + digits.ToString(CultureInfo.InvariantCulture), CultureInfo.CurrentCulture) ?? "";
+
+    /// <summary>Where a model stands, with the reason in a word where it cannot be quantised.</summary>
+    public static string Status(AwqModelInfo model) => model.Status switch
+    {
+        ModelStatus.Ready => "ready",
+        ModelStatus.Unfinished => "unfinished",
+        ModelStatus.Done => "done",
+        ModelStatus.Quantized => $"is {model.Quantization}",
+        _ => $"no: {model.ErrorId}",
+    };
 
     /// <summary>A line for each check that failed or warns.</summary>
     public static string[] Findings(IEnumerable<AwqCheck> checks) =>

@@ -32,6 +32,13 @@ internal sealed class TerminalUserInterface(Terminal terminal) : PSHostUserInter
 
     public override void WriteDebugLine(string message) => terminal.WriteErrorLine("DEBUG: " + message, "yellow");
 
+    /// <summary>The last line of a run over many models, for those who look on; scripts take it from the information stream.</summary>
+    public override void WriteInformation(InformationRecord record)
+    {
+        if (terminal.ShowsProgress && record.Tags.Contains("AwqSummary"))
+            terminal.WriteErrorLine(record.MessageData.ToString() ?? "", "aqua");
+    }
+
     public override void WriteProgress(long sourceId, ProgressRecord record)
     {
         var key = (sourceId, record.ActivityId);

@@ -41,6 +41,9 @@ public sealed record AwqSettings
     /// <summary>Whether the hidden states move on to the end of the layer, or stay where the last linear has been quantised.</summary>
     public bool LeavesLayer { get; init; } = true;
 
+    /// <summary>Whether <see cref="QuantizedLinear.Residuals"/> are kept for a later tuning of the codes.</summary>
+    public bool KeepResiduals { get; init; }
+
     /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
     public long KeptInputBytes { get; init; } = 512L << 20;
 

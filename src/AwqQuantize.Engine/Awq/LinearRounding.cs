@@ -40,6 +40,8 @@ public static unsafe class LinearRounding
             NearestRounding.Round(w, linear);
             loss = Loss(weights, linear, curvature);
         }
+        if (settings.KeepResiduals)
+            linear.KeepResiduals(w);
         linear.Dequantize(w);
         return linear;
     }

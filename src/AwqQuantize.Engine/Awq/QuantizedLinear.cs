@@ -36,6 +36,29 @@ public sealed class QuantizedLinear
     /// <summary>[Rows, Groups], each 0 to 15.</summary>
     public byte[] Zeros { get; }
 
+    /// <summary>
+    /// Where each float weight lies seen from its code, in 256ths of a code, at most 126 either way, [Rows, Columns]: which codes are
+    /// a close decision. Null where it was not kept.
+    /// </summary>
+    public sbyte[]? Residuals { get; private set; }
+
+    /// <summary>Notes the residuals.</summary>
+    /// <param name="weights">[Rows, Columns], what was quantised.</param>
+    public unsafe void KeepResiduals(float* weights)
+    {
+        var residuals = new sbyte[Codes.LongLength];
+        Compute.RowParallel.For(Rows, Columns, (from, to) =>
+        {
+            for (var i = (long)from * Columns; i < (long)to * Columns; i++)
+            {
+                var group = i / GroupSize;
+                var position = weights[i] / Scales[group] + Zeros[group];
+                residuals[i] = (sbyte)Math.Clamp(MathF.Round((position - Codes[i]) * 256), -126, 126);
+            }
+        });
+        Residuals = residuals;
+    }
+
     /// <summary>Writes the dequantised weights, [Rows, Columns].</summary>
     public unsafe void Dequantize(float* destination) => Dequantize(0, Rows, destination);
 

@@ -18,8 +18,7 @@ internal static class TensorRounding
     // Elements of a linear that are fitted at once: the candidates' temporaries take a few times as much.
     private const long FittedAtOnce = 1L << 24;
 
-    // TorchSharp does not keep a number alive while libtorch reads it: one that is made for a call may be collected during it, which
-    // in millions of calls does happen. These live on.
+    // A number given to an operation becomes an object of libtorch; in loops over columns these are made once.
     private static readonly Scalar Zero = 0, One = 1, Two = 2, Fifteen = 15, Half = 0.5f, LeastScale = SmallestScale, MostScale = 65504f;
 
     private static readonly double[] Nudges = [0.92f, 0.96f, 1f, 1.04f];

@@ -10,16 +10,20 @@ public static class CheckpointAssembler
     /// <param name="folder">An existing folder without weights in it.</param>
     /// <param name="maxShardBytes">Most bytes of tensors in a shard.</param>
     /// <param name="progress">Told the bytes written so far.</param>
+    /// <param name="replacements">A part file whose tensors take the place of those of the same name; null for none.</param>
     /// <returns>Names of the files written, the index last.</returns>
     /// <exception cref="AwqException">A part is missing or malformed, two parts hold the same tensor, or the folder cannot be written.</exception>
     public static IReadOnlyList<string> Assemble(IReadOnlyList<string> parts, string folder,
-        long maxShardBytes = CheckpointWriter.DefaultMaxShardBytes, IProgress<long>? progress = null, CancellationToken cancellation = default)
+        long maxShardBytes = CheckpointWriter.DefaultMaxShardBytes, IProgress<long>? progress = null, string? replacements = null, CancellationToken cancellation = default)
     {
         var files = new List<SafetensorsFile>();
         try
         {
             var owners = new Dictionary<string, string>(StringComparer.Ordinal);
             var payloads = new List<TensorPayload>();
+            SafetensorsFile? newer = null;
+            if (replacements is not null)
+                files.Add(newer = SafetensorsFile.Open(replacements));
             foreach (var part in parts)
             {
                 var file = SafetensorsFile.Open(part);
@@ -31,7 +35,8 @@ public static class CheckpointAssembler
                         throw new AwqException("PartTensorDuplicate", AwqErrorKind.InvalidData,
                             $"Tensor '{entry.Name}' is in '{owners[entry.Name]}' and in '{part}'.", "Delete the run folder and start again.");
                     }
-                    payloads.Add(TensorPayload.Copy(file, entry));
+                    payloads.Add(newer is not null && newer.Tensors.TryGetValue(entry.Name, out var replacement)
+                        ? TensorPayload.Copy(newer, replacement) : TensorPayload.Copy(file, entry));
                 }
             }
             return CheckpointWriter.Write(folder, payloads, maxShardBytes, progress, cancellation);

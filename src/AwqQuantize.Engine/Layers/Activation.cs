@@ -3,7 +3,10 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Layers;
 
-/// <summary>Non-linearities of feed-forward blocks. All overwrite their input where they can.</summary>
+/// <summary>
+/// Non-linearities of feed-forward blocks. All overwrite their input where they can; what a gradient is computed from (the result of
+/// relu, tanh, sigmoid) is never overwritten.
+/// </summary>
 internal static class Activation
 {
     private const double GeluTanh = 0.7978845608028654; // sqrt(2/pi)
@@ -18,19 +21,19 @@ internal static class Activation
             case "relu":
                 return x.relu_();
             case "relu2":
-                x.relu_();
-                return x.mul_(x);
+                using (var rectified = x.relu_())
+                    return rectified.square();
             case "gelu":
                 return nn.functional.gelu(x);
             case "gelu_new" or "gelu_fast" or "gelu_pytorch_tanh" or "gelu_tanh":
                 using (var scope = NewDisposeScope())
                 {
-                    var inner = x.square().mul_(0.044715).add_(1).mul_(x).mul_(GeluTanh).tanh_().add_(1).mul_(0.5);
+                    var inner = x.square().mul_(0.044715).add_(1).mul_(x).mul_(GeluTanh).tanh_().add(1).mul_(0.5);
                     return inner.mul_(x).MoveToOuterDisposeScope();
                 }
             case "quick_gelu":
                 using (var scope = NewDisposeScope())
-                    return x.mul(1.702).sigmoid_().mul_(x).MoveToOuterDisposeScope();
+                    return x.mul(1.702).sigmoid_().mul(x).MoveToOuterDisposeScope();
             case "xielu":
                 return Xielu(x, weights, activation.Module!);
             default:
@@ -47,7 +50,7 @@ internal static class Activation
         using var scope = NewDisposeScope();
         gate = gate.clamp_max(activation.Limit);
         up = up.clamp(-activation.Limit, activation.Limit).add_(1);
-        return gate.mul(1.702).sigmoid_().mul_(gate).mul_(up).MoveToOuterDisposeScope();
+        return gate.mul(1.702).sigmoid_().mul(gate).mul_(up).MoveToOuterDisposeScope();
     }
 
     /// <summary>arXiv 2411.13010, with the parameters as apertus stores them.</summary>

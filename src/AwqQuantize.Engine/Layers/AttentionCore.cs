@@ -54,7 +54,7 @@ internal static class AttentionCore
         var rows = Math.Clamp(ScoreBytes / (batch * heads * length * 4), 1, length);
         var mask = tables.Mask(bias.Window, bias.Chunk, length);
         var positions = bias.Alibi is { } alibi ? AlibiBias(alibi, length, q.device) : null;
-        var result = empty([batch, heads, length, v.shape[3]], q.dtype, q.device);
+        var parts = new List<Tensor>();
         var (queries, keys, values) = (q.reshape(batch * heads, length, -1), k.reshape(batch * heads, length, -1), v.reshape(batch * heads, length, -1));
         for (var first = 0L; first < length; first += rows)
         {
@@ -66,7 +66,7 @@ internal static class AttentionCore
                 scores.add_(positions!.narrow(-1, 0, seen));
             scores.mul_(bias.Scale);
             if (bias.SoftCap > 0)
-                scores.div_(bias.SoftCap).tanh_().mul_(bias.SoftCap);
+                scores = scores.div_(bias.SoftCap).tanh_().mul(bias.SoftCap);
             if (bias.Alibi is { Scaled: false })
                 scores.add_(positions!.narrow(-1, 0, seen));
             scores.add_(mask.narrow(0, first, count).narrow(1, 0, seen));
@@ -75,10 +75,9 @@ internal static class AttentionCore
             scores = scores.softmax(-1);
             if (sinks is not null)
                 scores = scores.narrow(-1, 0, seen);
-            result.narrow(2, first, count).copy_(
-                scores.reshape(batch * heads, count, seen).bmm(values.narrow(1, 0, seen)).view(batch, heads, count, -1));
+            parts.Add(scores.reshape(batch * heads, count, seen).bmm(values.narrow(1, 0, seen)).view(batch, heads, count, -1).MoveToOuterDisposeScope());
         }
-        return result;
+        return parts.Count == 1 ? parts[0] : cat(parts, 2);
     }
 
     /// <summary>[heads, 1, length].</summary>

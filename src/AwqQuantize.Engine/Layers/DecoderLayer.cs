@@ -42,17 +42,15 @@ public sealed class DecoderLayer : IDisposable
     public Tensor Forward(Tensor hidden, IActivationObserver? observer = null)
     {
         using var guard = no_grad();
-        using var scope = NewDisposeScope();
-        var stream = hidden.to(Device); // a layer that did not fit the device is on the host
-        for (var block = 0; block < Graph.BlockCount; block++)
-        {
-            using var inner = NewDisposeScope();
-            var before = stream;
-            stream = Advance(block, stream, observer).MoveToOuterDisposeScope();
-            if (!ReferenceEquals(before, hidden))
-                before.Dispose();
-        }
-        return stream.MoveToOuterDisposeScope();
+        return Stream(hidden, observer);
+    }
+
+    /// <summary>The same as <see cref="Forward"/>, recorded so that gradients of the hidden states and of whichever weights ask for them can be taken.</summary>
+    /// <param name="hidden">[batch, length, hidden], float32; left as it is.</param>
+    public Tensor ForwardForGradient(Tensor hidden)
+    {
+        using var recording = enable_grad();
+        return Stream(hidden, null);
     }
 
     /// <summary>What a block adds to the residual stream. The parallel branches of a layer are one block.</summary>
@@ -69,10 +67,7 @@ public sealed class DecoderLayer : IDisposable
     public Tensor Advance(int block, Tensor entrance, IActivationObserver? observer = null)
     {
         using var guard = no_grad();
-        using var scope = NewDisposeScope();
-        var (output, residual) = Branches(block, entrance, observer);
-        observer?.OnBlock(block, entrance, output);
-        return Join(block, output, residual).MoveToOuterDisposeScope();
+        return Step(block, entrance, observer);
     }
 
     /// <summary>The site whose readers alone make a block's output, so that <see cref="Finish"/> can take up from its input; null where there is none.</summary>
@@ -100,6 +95,29 @@ public sealed class DecoderLayer : IDisposable
     {
         using var guard = no_grad();
         return ((MixtureRunner)runners[block]).RunExpert(expert, x, observer);
+    }
+
+    private Tensor Stream(Tensor hidden, IActivationObserver? observer)
+    {
+        using var scope = NewDisposeScope();
+        var stream = hidden.to(Device); // a layer that did not fit the device is on the host
+        for (var block = 0; block < Graph.BlockCount; block++)
+        {
+            using var inner = NewDisposeScope();
+            var before = stream;
+            stream = Step(block, stream, observer).MoveToOuterDisposeScope();
+            if (!ReferenceEquals(before, hidden))
+                before.Dispose();
+        }
+        return stream.MoveToOuterDisposeScope();
+    }
+
+    private Tensor Step(int block, Tensor entrance, IActivationObserver? observer)
+    {
+        using var scope = NewDisposeScope();
+        var (output, residual) = Branches(block, entrance, observer);
+        observer?.OnBlock(block, entrance, output);
+        return Join(block, output, residual).MoveToOuterDisposeScope();
     }
 
     /// <summary>The sum of a block's branches, and what it is added to.</summary>

@@ -95,6 +95,28 @@ public sealed unsafe class DecoderModel : IDisposable
     public Tensor Logits(Tensor hidden)
     {
         using var guard = no_grad();
+        return Predict(hidden);
+    }
+
+    /// <summary>The same as <see cref="Logits"/>, recorded for gradients.</summary>
+    public Tensor LogitsForGradient(Tensor hidden)
+    {
+        using var recording = enable_grad();
+        return Predict(hidden);
+    }
+
+    /// <summary>A parameter outside of the layers, by its full name, as it is now; the model keeps it.</summary>
+    public Tensor this[string name] => Outer(name);
+
+    /// <summary>Replaces such a parameter; takes ownership.</summary>
+    public void Set(string name, Tensor value)
+    {
+        Release([name]);
+        outer[name] = value.DetachFromDisposeScope();
+    }
+
+    private Tensor Predict(Tensor hidden)
+    {
         using var scope = NewDisposeScope();
         return Score(Final(hidden.to(device)), Outer(Graph.Head.Weight), Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias)).MoveToOuterDisposeScope();
     }
@@ -116,7 +138,7 @@ public sealed unsafe class DecoderModel : IDisposable
         if (Graph.Head.Multiplier != 1)
             logits.mul_(Graph.Head.Multiplier);
         if (Graph.Head.SoftCap > 0)
-            logits.div_(Graph.Head.SoftCap).tanh_().mul_(Graph.Head.SoftCap);
+            logits = logits.div_(Graph.Head.SoftCap).tanh_().mul(Graph.Head.SoftCap);
         return logits;
     }
 

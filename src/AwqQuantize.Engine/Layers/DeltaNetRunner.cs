@@ -24,7 +24,7 @@ internal sealed class DeltaNetRunner(DeltaNetSpec spec, LayerWeights weights, Po
             var q = Unit(Heads(0, spec.KeyHeads, spec.KeyDim)).mul_(Math.Pow(spec.KeyDim, -0.5)).repeat_interleave(repeat, 2);
             var k = Unit(Heads(spec.KeyWidth, spec.KeyHeads, spec.KeyDim)).repeat_interleave(repeat, 2);
             var v = Heads(2 * spec.KeyWidth, spec.ValueHeads, spec.ValueDim);
-            var decay = nn.functional.softplus(a.add(Weights[spec.DecayBias])).mul_(Weights[spec.LogRate].exp().neg_());
+            var decay = nn.functional.softplus(a.add(Weights[spec.DecayBias])).mul_(Weights[spec.LogRate].exp().neg());
             var output = DeltaRule(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), decay.transpose(1, 2), b.sigmoid().transpose(1, 2));
             var normed = Normalization.Apply(spec.HeadNorm, name => Weights[name], output.transpose(1, 2));
             hidden = normed.mul_(nn.functional.silu(z)).reshape(batch, length, spec.ValueWidth).MoveToOuterDisposeScope();
@@ -68,7 +68,7 @@ internal sealed class DeltaNetRunner(DeltaNetSpec spec, LayerWeights weights, Po
         var (qs, ks, vs, bs) = (Split(q), Split(k), Split(v), Split(beta));
         var decay = Split(g).squeeze(-1).cumsum(-1);
         var state = zeros([batch * heads, dk, dv], q.dtype, q.device);
-        var output = empty([batch * heads, chunks * Chunk, dv], q.dtype, q.device);
+        var outputs = new List<Tensor>();
         for (var c = 0L; c < chunks; c++)
         {
             using var scope = NewDisposeScope();
@@ -77,21 +77,30 @@ internal sealed class DeltaNetRunner(DeltaNetSpec spec, LayerWeights weights, Po
             var between = dc.unsqueeze(-1).sub(dc.unsqueeze(-2)).tril().exp_().tril();
             var kb = kc.mul(bc);
             // Each write depends on those before it in the chunk: (I + tril(βk·kᵀ, -1))⁻¹ by forward substitution.
-            var solve = kb.bmm(kc.transpose(1, 2)).mul_(between).tril(-1).neg_();
-            for (var row = 1; row < Chunk; row++)
-            {
-                using var step = NewDisposeScope();
-                var own = solve.select(1, row).narrow(-1, 0, row);
-                own.add_(own.unsqueeze(1).bmm(solve.narrow(1, 0, row).narrow(2, 0, row)).squeeze(1));
-            }
-            solve.add_(eye(Chunk, dtype: q.dtype, device: q.device));
+            var solve = Inverse(kb.bmm(kc.transpose(1, 2)).mul_(between).tril(-1).neg_());
             var reach = dc.exp().unsqueeze(-1);
             var writes = solve.bmm(vc.mul(bc)).sub_(solve.bmm(kb.mul(reach)).bmm(state));
             var within = qc.bmm(kc.transpose(1, 2)).mul_(between);
-            output.narrow(1, c * Chunk, Chunk).copy_(qc.mul(reach).bmm(state).add_(within.bmm(writes)));
+            outputs.Add(qc.mul(reach).bmm(state).add_(within.bmm(writes)).MoveToOuterDisposeScope());
             var last = dc.narrow(1, Chunk - 1, 1);
-            state.mul_(last.exp().unsqueeze(-1)).add_(kc.mul(last.sub(dc).exp_().unsqueeze(-1)).transpose(1, 2).bmm(writes));
+            state = state.mul(last.exp().unsqueeze(-1)).add_(kc.mul(last.sub(dc).exp_().unsqueeze(-1)).transpose(1, 2).bmm(writes)).MoveToOuterDisposeScope();
         }
-        return output.narrow(1, 0, length).view(batch, heads, length, dv);
+        return cat(outputs, 1).narrow(1, 0, length).reshape(batch, heads, length, dv);
+    }
+
+    /// <summary>(I - N)⁻¹ for strictly lower triangular N, [n, size, size], row by row from those before.</summary>
+    private static Tensor Inverse(Tensor strict)
+    {
+        using var scope = NewDisposeScope();
+        var size = strict.shape[1];
+        var rows = strict.narrow(1, 0, 1);
+        for (var row = 1L; row < size; row++)
+        {
+            using var step = NewDisposeScope();
+            var (whole, own) = (strict.narrow(1, row, 1), strict.narrow(1, row, 1).narrow(2, 0, row));
+            var sum = cat([own.add(own.bmm(rows.narrow(2, 0, row))), whole.narrow(2, row, size - row)], 2);
+            rows = cat([rows, sum], 1).MoveToOuterDisposeScope();
+        }
+        return rows.add(eye(size, dtype: strict.dtype, device: strict.device)).MoveToOuterDisposeScope();
     }
 }

@@ -28,7 +28,7 @@ internal sealed class MambaRunner(MambaSpec spec, LayerWeights weights, Position
                 .repeat_interleave(spec.Heads / spec.Groups, 2).transpose(1, 2);
             var values = mixed.narrow(-1, 0, spec.Width).view(batch, length, spec.Heads, spec.HeadDim);
             var output = Scan(values.mul(step.unsqueeze(-1)).transpose(1, 2), Shared(spec.Width), Shared(spec.Width + states),
-                step.mul(Weights[spec.LogRate].exp().neg_()).transpose(1, 2)).transpose(1, 2);
+                step.mul(Weights[spec.LogRate].exp().neg()).transpose(1, 2)).transpose(1, 2);
             output = output.add(values.mul(Weights[spec.Skip].unsqueeze(-1)));
             var gated = output.reshape(batch, length, spec.Width).mul_(nn.functional.silu(gate));
             hidden = Normalise(gated).MoveToOuterDisposeScope();
@@ -52,7 +52,7 @@ internal sealed class MambaRunner(MambaSpec spec, LayerWeights weights, Position
     {
         var (batch, heads, length, dim, size) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3], b.shape[3]);
         var state = zeros([batch * heads, size, dim], x.dtype, x.device);
-        var output = empty([batch * heads, length, dim], x.dtype, x.device);
+        var outputs = new List<Tensor>();
         var (xs, bs, cs, decays) = (x.reshape(batch * heads, length, dim), b.reshape(batch * heads, length, size), c.reshape(batch * heads, length, size), a.reshape(batch * heads, length));
         for (var first = 0L; first < length; first += Chunk)
         {
@@ -63,10 +63,10 @@ internal sealed class MambaRunner(MambaSpec spec, LayerWeights weights, Position
             // The exponent is masked before exp: above the diagonal it could overflow.
             var between = decay.unsqueeze(-1).sub(decay.unsqueeze(-2)).tril().exp_().tril();
             var within = cc.bmm(bc.transpose(1, 2)).mul_(between);
-            output.narrow(1, first, count).copy_(cc.mul(decay.exp().unsqueeze(-1)).bmm(state).add_(within.bmm(xc)));
+            outputs.Add(cc.mul(decay.exp().unsqueeze(-1)).bmm(state).add_(within.bmm(xc)).MoveToOuterDisposeScope());
             var last = decay.narrow(1, count - 1, 1);
-            state.mul_(last.exp().unsqueeze(-1)).add_(bc.mul(last.sub(decay).exp_().unsqueeze(-1)).transpose(1, 2).bmm(xc));
+            state = state.mul(last.exp().unsqueeze(-1)).add_(bc.mul(last.sub(decay).exp_().unsqueeze(-1)).transpose(1, 2).bmm(xc)).MoveToOuterDisposeScope();
         }
-        return output.view(batch, heads, length, dim);
+        return cat(outputs, 1).view(batch, heads, length, dim);
     }
 }

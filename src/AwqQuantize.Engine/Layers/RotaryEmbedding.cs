@@ -19,13 +19,10 @@ internal static class RotaryEmbedding
         var (first, second) = interleaved
             ? (rotated.slice(-1, 0, 2 * half, 2), rotated.slice(-1, 1, 2 * half, 2))
             : (rotated.narrow(-1, 0, half), rotated.narrow(-1, half, half));
-        var result = 2 * half == x.shape[^1] ? empty(x.shape, x.dtype, x.device) : x.clone();
-        var target = result.narrow(-1, 0, 2 * half);
-        var (one, two) = interleaved
-            ? (target.slice(-1, 0, 2 * half, 2), target.slice(-1, 1, 2 * half, 2))
-            : (target.narrow(-1, 0, half), target.narrow(-1, half, half));
-        one.copy_(first.mul(c).addcmul_(second, s, -1));
-        two.copy_(second.mul(c).addcmul_(first, s, 1));
+        var one = first.mul(c).addcmul_(second, s, -1);
+        var two = second.mul(c).addcmul_(first, s, 1);
+        var turned = interleaved ? stack([one, two], -1).flatten(-2) : cat([one, two], -1);
+        var result = 2 * half == x.shape[^1] ? turned : cat([turned, x.narrow(-1, 2 * half, x.shape[^1] - 2 * half)], -1);
         return result.MoveToOuterDisposeScope();
     }
 }

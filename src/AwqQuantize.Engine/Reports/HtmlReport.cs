@@ -168,9 +168,12 @@ public static class HtmlReport
 
     private static void Table(StringBuilder html, string title, string[] head, IEnumerable<string[]> rows)
     {
-        html.Append($"<section><h2>{Text(title)}</h2><table><thead><tr>{string.Concat(head.Select(h => $"<th>{Text(h)}</th>"))}</tr></thead><tbody>");
-        foreach (var row in rows)
-            html.Append($"<tr>{string.Concat(row.Select(c => $"<td{(IsNumber(c) ? " class=\"n\"" : "")}>{Text(c)}</td>"))}</tr>");
+        var all = rows.ToList();
+        // A column of numbers is aligned as such, its head too; the first one names the row.
+        string Class(int column) => column > 0 && all.Count > 0 && all.TrueForAll(r => r[column].Length == 0 || IsNumber(r[column])) && all.Exists(r => r[column].Length > 0) ? " class=\"n\"" : "";
+        html.Append($"<section><h2>{Text(title)}</h2><table><thead><tr>{string.Concat(head.Select((h, i) => $"<th{Class(i)}>{Text(h)}</th>"))}</tr></thead><tbody>");
+        foreach (var row in all)
+            html.Append($"<tr>{string.Concat(row.Select((c, i) => $"<td{Class(i)}>{Text(c)}</td>"))}</tr>");
         html.Append("</tbody></table></section>\n");
     }
 

@@ -1,5 +1,6 @@
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Reports;
 
@@ -35,11 +36,17 @@ public sealed record QuantizationReport
     /// <summary>What linears cost in 4 bits, measured before the quantisation; null where that was not asked.</summary>
     public IReadOnlyList<ModuleSensitivity>? Sensitivity { get; init; }
 
+    /// <summary>What end-to-end tuning brought; null where there was none.</summary>
+    public TuningOutcome? Tuning { get; init; }
+
     /// <summary>Kind of device, e.g. <c>cpu</c>.</summary>
     public required string Device { get; init; }
 
     /// <summary>Options of the run, by name.</summary>
     public required IReadOnlyDictionary<string, string> Settings { get; init; }
+
+    /// <summary>What determined the checkpoint, by name: hashes of the source and of the calibration tokens, options.</summary>
+    public IReadOnlyDictionary<string, string> Identity { get; init; } = new Dictionary<string, string>();
 
     /// <summary>In the order of the layers; seconds by stage only right after the run.</summary>
     public required IReadOnlyList<LayerOutcome> Layers { get; init; }
@@ -53,7 +60,7 @@ public sealed record QuantizationReport
     /// <summary>Of the run; those of layers are with the layers.</summary>
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
-    /// <summary>Adds what only the run itself knows.</summary>
-    public QuantizationReport With(AwqQuantizationResult result) =>
-        this with { Duration = result.Duration, PeakMemory = result.PeakMemory, Layers = result.Layers, Warnings = result.Warnings };
+    /// <summary>Adds what only the run itself knows; one that found everything done knows nothing.</summary>
+    public QuantizationReport With(AwqQuantizationResult result) => result.Status == RunStatus.AlreadyDone ? this
+        : this with { Duration = result.Duration, PeakMemory = result.PeakMemory, Layers = result.Layers, Warnings = result.Warnings };
 }

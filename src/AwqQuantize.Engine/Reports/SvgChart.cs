@@ -14,7 +14,7 @@ internal sealed record ChartSeries(string Name, IReadOnlyList<double> Points);
 /// </summary>
 internal static class SvgChart
 {
-    private const double Width = 640, Height = 240, Left = 64, Right = 12, Top = 12, Bottom = 34;
+    private const double Width = 640, Height = 240, Left = 84, Right = 12, Top = 12, Bottom = 42;
     private const int Ticks = 5;
 
     /// <summary>One value per layer and series, as points joined by lines.</summary>
@@ -48,7 +48,7 @@ internal static class SvgChart
             svg.Append($"<text class=\"tick\" x=\"{Number(Left - 6)}\" y=\"{y}\" text-anchor=\"end\" dominant-baseline=\"middle\">{Short(value)}</text>");
         }
         foreach (var layer in Enumerable.Range(0, count).Where(i => i % Math.Max(1, (count + 15) / 16) == 0))
-            svg.Append($"<text class=\"tick\" x=\"{Number(X(layer))}\" y=\"{Number(Height - Bottom + 14)}\" text-anchor=\"middle\">{layer}</text>");
+            svg.Append($"<text class=\"tick\" x=\"{Number(X(layer))}\" y=\"{Number(Height - Bottom + 17)}\" text-anchor=\"middle\">{layer}</text>");
         svg.Append($"<text class=\"tick\" x=\"{Number((Left + Width - Right) / 2)}\" y=\"{Number(Height - 4)}\" text-anchor=\"middle\">layer</text>");
         svg.Append($"<text class=\"tick\" transform=\"translate(12 {Number((Top + Height - Bottom) / 2)}) rotate(-90)\" text-anchor=\"middle\">{Text(unit)}</text>");
         if (reference is { } level)

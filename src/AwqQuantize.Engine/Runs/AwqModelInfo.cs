@@ -21,6 +21,9 @@ public sealed record AwqModelInfo
     /// <summary>Predicted peak of resident memory of that, in bytes.</summary>
     public long? EstimatedMemory { get; init; }
 
+    /// <summary>Roughly how long that takes on this machine's CPU when nothing else runs; null where the model is not supported.</summary>
+    public TimeSpan? EstimatedTime { get; init; }
+
     /// <summary>Elements of all tensors; 0 where the weights cannot be read. Packed weights count as they are stored.</summary>
     public long Parameters { get; init; }
 
@@ -35,6 +38,16 @@ public sealed record AwqModelInfo
 
     /// <summary>How the weights are quantised already (<c>awq</c>, <c>gptq</c>, <c>fp8</c>, …); null where they are not.</summary>
     public string? Quantization { get; init; }
+
+    /// <summary>The finished checkpoints in the model's folder, at the destinations that runs have by default.</summary>
+    public IReadOnlyList<string> Finished { get; init; } = [];
+
+    /// <summary>The destinations among those for which a run was interrupted, or is going on.</summary>
+    public IReadOnlyList<string> Unfinished { get; init; } = [];
+
+    /// <summary>At a glance; an interrupted run counts more than a finished one.</summary>
+    public ModelStatus Status => Quantization is not null ? ModelStatus.Quantized : !IsSupported ? ModelStatus.NotSupported
+        : Unfinished.Count > 0 ? ModelStatus.Unfinished : Finished.Count > 0 ? ModelStatus.Done : ModelStatus.Ready;
 
     /// <summary>Whether the model can be quantised.</summary>
     public bool IsSupported => Reason is null;

@@ -1,10 +1,14 @@
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Runs;
 
 /// <summary>What a finished run made.</summary>
 public sealed record AwqQuantizationResult
 {
+    /// <summary>Whether the run computed all of it, a part of it, or found it done.</summary>
+    public RunStatus Status { get; init; }
+
     /// <summary>Folder of the quantised model.</summary>
     public required string Path { get; init; }
 
@@ -34,6 +38,10 @@ public sealed record AwqQuantizationResult
     /// <summary>What linears cost in 4 bits, and which of them stay float for it; empty where that was not asked.</summary>
     public IReadOnlyList<ModuleSensitivity> Sensitivity { get; init; } = [];
 
+    /// <summary>What end-to-end tuning brought; null where there was none.</summary>
+    public TuningOutcome? Tuning { get; init; }
+
+    /// <summary>Of this run alone; zero where there was nothing to do.</summary>
     public required TimeSpan Duration { get; init; }
 
     /// <summary>Largest resident memory of the process, in bytes.</summary>

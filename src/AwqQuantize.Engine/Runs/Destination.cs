@@ -13,7 +13,10 @@ public static class Destination
     public static string Of(QuantizationOptions options) =>
         Path.TrimEndingDirectorySeparator(options.OutputPath ?? Path.Combine(options.ModelPath, options.MaxQuality ? MaximumName : DefaultName));
 
-    /// <summary>Refuses a destination that exists and may not be replaced, or that would replace the source.</summary>
+    /// <summary>
+    /// Refuses a destination that exists and may not be replaced, or that would replace the source. With <c>-Resume</c> a folder
+    /// that exists may be what the run would make: <see cref="FinishedRun"/> tells.
+    /// </summary>
     /// <exception cref="AwqException"><c>DestinationExists</c>, <c>DestinationIsSource</c>.</exception>
     public static void Check(QuantizationOptions options)
     {
@@ -23,8 +26,8 @@ public static class Destination
             throw new AwqException("DestinationIsSource", AwqErrorKind.InvalidArgument, $"The destination '{destination}' is, or holds, the source.", "Choose another folder with -OutputPath.");
         if (File.Exists(destination))
             throw new AwqException("DestinationExists", AwqErrorKind.AlreadyExists, $"The destination '{destination}' is a file.", "Choose another folder with -OutputPath.");
-        if (!options.Force && Directory.Exists(destination) && Directory.EnumerateFileSystemEntries(destination).Any())
-            throw new AwqException("DestinationExists", AwqErrorKind.AlreadyExists, $"The destination '{destination}' exists already.", "Replace it with -Force, or choose another with -OutputPath.");
+        if (!options.Force && !options.Resume && Directory.Exists(destination) && Directory.EnumerateFileSystemEntries(destination).Any())
+            throw new AwqException("DestinationExists", AwqErrorKind.AlreadyExists, $"The destination '{destination}' exists already.", "Replace it with -Force, keep what the same command made with -Resume, or choose another with -OutputPath.");
     }
 
     /// <summary>Gives a finished folder the destination's name; what stood there goes only after the new one stands.</summary>

@@ -37,6 +37,11 @@ public static unsafe class LayerPart
         PartFile.Write(path, [.. tensors.OrderBy(t => t.Name, StringComparer.Ordinal)]);
     }
 
+    /// <summary>Writes the residuals of a layer's linears, for tuning.</summary>
+    public static void WriteResiduals(string path, DecoderLayer layer, IReadOnlyDictionary<string, QuantizedLinear> quantized) =>
+        PartFile.Write(path, [.. quantized.Where(q => q.Value.Residuals is not null).OrderBy(q => q.Key, StringComparer.Ordinal)
+            .Select(q => TensorPayload.From(layer.Graph.Prefix + q.Key, TensorDtype.I8, [q.Value.Rows, q.Value.Columns], q.Value.Residuals!))]);
+
     /// <summary>Writes what is outside of the layers, straight from the source.</summary>
     public static void WriteOuter(string path, ModelFolder folder, Architectures.ModelGraph graph) =>
         PartFile.Write(path, [.. graph.OuterTensors.Where(t => folder.Tensors.ContainsKey(t.Name)).OrderBy(t => t.Name, StringComparer.Ordinal)

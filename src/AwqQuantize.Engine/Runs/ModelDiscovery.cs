@@ -7,7 +7,6 @@ namespace AwqQuantize.Engine.Runs;
 public sealed class ModelDiscovery
 {
     private const string CachePrefix = "models--";
-    private const string RunSuffix = ".awq-run";
 
     private readonly HashSet<string> visited = new(StringComparer.Ordinal);
     private readonly ArchitectureCatalog catalog;
@@ -57,7 +56,7 @@ public sealed class ModelDiscovery
     public static AwqModelInfo Describe(string path, ArchitectureCatalog catalog)
     {
         path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        var info = new AwqModelInfo { Path = path, Name = NameOf(path) };
+        var info = new AwqModelInfo { Path = path, Name = NameOf(path), Finished = Destinations(path, IsFinished), Unfinished = Destinations(path, RunFolder.IsBegun) };
         try
         {
             using var folder = ModelFolder.Open(path);
@@ -83,16 +82,22 @@ public sealed class ModelDiscovery
                 };
             }
             var options = new QuantizationOptions { ModelPath = path, ModuleRoot = path };
-            var plan = QuantizationPlan.Make(options, graph, folder, QuantizationRun.DefaultRows, Math.Min(QuantizationRun.DefaultLength, graph.MaxPositions));
+            var plan = PlanEstimate.Of(options, graph, folder);
             return plan.QuantizedModules == 0
                 ? info with { Family = graph.Family, ErrorId = "NothingToQuantize", Reason = $"No linear can be quantised with group size {options.GroupSize}; try a smaller one." }
-                : info with { Family = graph.Family, EstimatedSize = plan.Size, EstimatedMemory = plan.PeakMemory };
+                : info with { Family = graph.Family, EstimatedSize = plan.Size, EstimatedMemory = plan.PeakMemory, EstimatedTime = plan.Duration };
         }
         catch (AwqException e)
         {
             return info with { Architecture = info.Architecture ?? ModelTypeOf(path), ErrorId = e.Id, Reason = e.Message };
         }
     }
+
+    private static List<string> Destinations(string model, Func<string, bool> are) =>
+        [.. ((string[])[Destination.DefaultName, Destination.MaximumName]).Select(n => Path.Combine(model, n)).Where(are)];
+
+    /// <summary>A destination gets its name when it is complete.</summary>
+    private static bool IsFinished(string destination) => File.Exists(Path.Combine(destination, ModelFolder.ConfigFile));
 
     private IEnumerable<AwqModelInfo> Walk(string path, int depth)
     {
@@ -131,7 +136,7 @@ public sealed class ModelDiscovery
     }
 
     private static bool IsWorthALook(string folder) =>
-        Path.GetFileName(folder) is var name && !name.StartsWith('.') && !name.EndsWith(RunSuffix, StringComparison.Ordinal);
+        Path.GetFileName(folder) is var name && !name.StartsWith('.') && !name.EndsWith(RunFolder.Suffix, StringComparison.Ordinal);
 
     /// <summary>The revision that <c>refs/main</c> names, or else the one written last.</summary>
     private static string? NewestRevision(string cached)

@@ -16,6 +16,8 @@ internal sealed class ProgressMeter
     private readonly string activity;
     private readonly double[] until;
     private readonly int first;
+    private Stopwatch? tuning;
+    private double began;
 
     /// <param name="observer">Told.</param>
     /// <param name="activity">What is done to which model.</param>
@@ -44,6 +46,15 @@ internal sealed class ProgressMeter
     /// <summary>Something long before the layers.</summary>
     public void Before(string status, string detail, double fraction) =>
         observer.Progress(new RunProgress(activity, status, 0, Layers, 0, null, detail, fraction));
+
+    /// <summary>Something long after the layers.</summary>
+    public void Tuning(string detail, double fraction)
+    {
+        if (tuning is null || fraction == 0)
+            (tuning, began) = (Stopwatch.StartNew(), fraction);
+        TimeSpan? remaining = fraction - began > 0.01 ? tuning.Elapsed * ((1 - fraction) / (fraction - began)) : null;
+        observer.Progress(new RunProgress(activity, "tuning", Layers, Layers, 1, remaining, detail, fraction));
+    }
 
     /// <summary>Before or after the layers.</summary>
     public void Stage(string status, double fraction) =>

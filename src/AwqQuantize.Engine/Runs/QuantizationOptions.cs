@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -13,6 +14,9 @@ public sealed record QuantizationOptions
 
     /// <summary>Destination; null for <c>AWQ-4bit</c> (or <c>AWQ-4bit-MAX</c>) inside the model's folder.</summary>
     public string? OutputPath { get; init; }
+
+    /// <summary>Most steps of end-to-end tuning after the layers; 0 for none, null for the mode's default.</summary>
+    public int? TuningSteps { get; init; }
 
     /// <summary>Takes more time and calibration for a better model.</summary>
     public bool MaxQuality { get; init; }
@@ -70,6 +74,17 @@ public sealed record QuantizationOptions
     /// <summary>What these options mean for a layer.</summary>
     public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with
     {
-        GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateEveryExpert,
+        GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateEveryExpert, KeepResiduals = Tuning is not null,
     };
+
+    /// <summary>What they mean for end-to-end tuning; null where there is none.</summary>
+    public TuningSettings? Tuning
+    {
+        get
+        {
+            var settings = new TuningSettings { MemoryBytes = MemoryLimit ?? Compute.ProcessMemory.Available };
+            var steps = NoCalibration ? 0 : TuningSteps ?? (MaxQuality ? settings.Steps : 0);
+            return steps == 0 ? null : settings with { Steps = steps };
+        }
+    }
 }

@@ -14,6 +14,9 @@ public sealed record QuantizationPlan
     /// <summary>Destination.</summary>
     public required string Path { get; init; }
 
+    /// <summary>Whether the destination holds what the run would make already.</summary>
+    public bool IsDone { get; init; }
+
     public required string Architecture { get; init; }
 
     public required int Layers { get; init; }
@@ -45,6 +48,9 @@ public sealed record QuantizationPlan
 
     /// <summary>Whether the hidden states of that are kept on disk.</summary>
     public required bool MeasuredOnDisk { get; init; }
+
+    /// <summary>End-to-end tuning after the layers; null where there is none.</summary>
+    public TuningPlan? Tuning { get; init; }
 
     /// <summary>Bytes that the run writes at most at one time: parts, the assembled checkpoint, hidden states.</summary>
     public required long DiskBytes { get; init; }
@@ -127,6 +133,9 @@ public sealed record QuantizationPlan
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
         if (sensitivity is not null)
             total += Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
+        var tuning = options.Tuning is { } tuned && rows > 0
+            ? TuningPlan.Make(graph, tuned, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights) : null;
+        total += tuning?.Work ?? WorkEstimate.None;
         // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
         var measuring = memory.Working(batching.RowsAtOnce, 0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
         var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
@@ -136,10 +145,10 @@ public sealed record QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
             QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = tensors,
-            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, MeasuredOnDisk = measuredOnDisk,
-            DiskBytes = 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates, HiddenStatesOnDisk = onDisk,
+            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, Tuning = tuning, MeasuredOnDisk = measuredOnDisk,
+            DiskBytes = 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
-            PeakMemory = start + Math.Max(measuring, hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
+            PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
             LayerMemory = memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
             Speed = speed,
             LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],

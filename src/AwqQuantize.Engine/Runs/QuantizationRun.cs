@@ -8,6 +8,7 @@ using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Packing;
 using AwqQuantize.Engine.Reports;
+using AwqQuantize.Engine.Tuning;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -22,7 +23,8 @@ public sealed class QuantizationRun : IDisposable
     /// <summary>Rows and their length where the user says nothing.</summary>
     internal const int DefaultRows = 128, DefaultLength = 2048;
 
-    private const int MaximumRows = 512, MaximumLength = 4096;
+    /// <summary>The same with MaxQuality.</summary>
+    internal const int MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
     private const int FewTokens = 16_384;
@@ -35,6 +37,8 @@ public sealed class QuantizationRun : IDisposable
     private readonly TokenRows? rows;
     private readonly ComputeDevice device;
     private QuantizationPlan plan;
+    private readonly ArchitectureCatalog catalog;
+    private TuningOutcome? tuning;
     private IReadOnlyList<ModuleSensitivity> sensitivity = [];
     private IReadOnlyDictionary<string, string> sensitive = new Dictionary<string, string>();
     private readonly List<string> warnings = [];
@@ -51,8 +55,8 @@ public sealed class QuantizationRun : IDisposable
         {
             if (folder.IsQuantized)
                 throw new AwqException("ModelAlreadyQuantized", AwqErrorKind.NotSupported, $"'{folder.Path}' is quantised already ({folder.Config.QuantizationMethod}).", "Use the float model it was made from.");
-            graph = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath])
-                .Resolve(folder.Config.Root, Mxfp4.Shapes(folder));
+            catalog = ArchitectureCatalog.Load([Path.Combine(options.ModuleRoot, "Architectures"), .. options.ArchitecturePath]);
+            graph = catalog.Resolve(folder.Config.Root, Mxfp4.Shapes(folder));
             if (graph.MatchedByShape && options.Strict)
                 throw new AwqException("ArchitectureNotSupported", AwqErrorKind.NotSupported, $"The model type '{folder.Config.ModelType}' is not known; its tensors look like {graph.Family}.",
                     "Leave -Strict out to try that, or give a description with -ArchitecturePath.");
@@ -82,6 +86,8 @@ public sealed class QuantizationRun : IDisposable
     {
         TorchRuntime.EnsureLoaded();
         using var run = new QuantizationRun(options, observer, cancel, null, null);
+        if (run.Finished() is not null)
+            return run.plan with { IsDone = true };
         run.plan.Check();
         return run.plan;
     }
@@ -107,6 +113,11 @@ public sealed class QuantizationRun : IDisposable
     private AwqQuantizationResult Execute()
     {
         var clock = Stopwatch.StartNew();
+        if (Finished() is { } finished)
+        {
+            observer.Decision($"'{plan.Path}' is finished already, with the same source and options.");
+            return finished;
+        }
         plan.Check();
         ProcessMemory.ResetPeak();
         using var inference = no_grad();
@@ -131,10 +142,24 @@ public sealed class QuantizationRun : IDisposable
         var outcomes = Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome).ToList();
         meter.Stage("putting the checkpoint together", 1);
         Assemble(run, outcomes);
+        // What was rounded plainly, because the float model made no sense, has nothing to be tuned against.
+        if (options.Tuning is { } settings && outcomes.All(o => o.SequenceLength > 0))
+            Tune(run, outcomes, settings, meter);
         Destination.Place(run.Assembly, plan.Path);
         run.Delete();
-        return Result(outcomes, clock.Elapsed);
+        return Result(outcomes, clock.Elapsed) with { Status = run.IsResumed ? RunStatus.Resumed : RunStatus.Quantized };
     }
+
+    /// <summary>Tunes the assembled checkpoint, and assembles it again with what came of it.</summary>
+    private void Tune(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, TuningSettings settings, ProgressMeter meter)
+    {
+        (tuning, var replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe);
+        observer.Decision($"Tuning: held-out KL {tuning.KlBefore:g4} before, {tuning.KlAfter:g4} after {tuning.BestStep} of {tuning.Steps} steps.");
+        meter.Stage("putting the checkpoint together", 1);
+        Assemble(run, outcomes, replacements);
+    }
+
+    private AwqQuantizationResult? Finished() => options.Resume && !options.Force ? FinishedRun.Find(plan.Path, folder.Path, Identity()) : null;
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first)
     {
@@ -163,6 +188,8 @@ public sealed class QuantizationRun : IDisposable
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
+            if (options.Tuning is not null)
+                LayerPart.WriteResiduals(run.Residuals(i), layer, quantizer.Quantized);
             run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
             layer.Dispose();
             NativeHeap.Return();
@@ -298,35 +325,40 @@ public sealed class QuantizationRun : IDisposable
     }
 
     /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint()
+    private Dictionary<string, string> Fingerprint() => new(Identity())
     {
-        var values = Identity();
+        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
+        ["Device"] = KindOf(device),
+    };
+
+    /// <summary>The same without what a finished checkpoint is not made again for.</summary>
+    private Dictionary<string, string> Identity()
+    {
+        var values = new Dictionary<string, string>
+        {
+            ["Source"] = SourceIdentity.Of(folder),
+            ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
+            ["Rounding"] = options.Rounding.ToString(),
+            ["MaxQuality"] = options.MaxQuality.ToString(),
+            ["NoCalibration"] = options.NoCalibration.ToString(),
+            ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
+            ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
+            ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
+            ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
+        };
+        if (options.Tuning is { } tuned)
+            values["TuningSteps"] = tuned.Steps.ToString(CultureInfo.InvariantCulture);
         if (options.MaxQuality)
             values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
         return values;
     }
 
-    private Dictionary<string, string> Identity() => new()
-    {
-        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Source"] = SourceIdentity.Of(folder),
-        ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
-        ["Rounding"] = options.Rounding.ToString(),
-        ["MaxQuality"] = options.MaxQuality.ToString(),
-        ["NoCalibration"] = options.NoCalibration.ToString(),
-        ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
-        ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
-        ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
-        ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        ["Device"] = KindOf(device),
-    };
-
-    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes)
+    private void Assemble(RunFolder run, IReadOnlyList<LayerOutcome> outcomes, string? replacements = null)
     {
         if (Directory.Exists(run.Assembly))
             Directory.Delete(run.Assembly, recursive: true);
         Directory.CreateDirectory(run.Assembly);
-        CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, cancellation: cancel);
+        CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, replacements: replacements, cancellation: cancel);
         CarriedFiles.Copy(folder.Path, run.Assembly);
         var quantized = outcomes.SelectMany(o => o.Linears.Select(l => graph.Layers[o.Layer].Prefix + l.Module)).ToHashSet();
         // vLLM loads the experts of a layer as one module, and asks for its name.
@@ -342,7 +374,8 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Device = KindOf(device), Layers = outcomes,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = KindOf(device), Layers = outcomes,
+        Identity = Identity(),
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
@@ -351,7 +384,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
-        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
+        FloatModules = plan.FloatModules, Sensitivity = sensitivity, Tuning = tuning, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
         Device = device.ToString(), Layers = outcomes, Warnings = warnings,
     };
 

@@ -51,12 +51,21 @@ public sealed class RunFolder : IDisposable
     /// <summary>What the float model's linears cost in 4 bits, and which of them stay float.</summary>
     public string Sensitivity => System.IO.Path.Combine(Path, "sensitivity.json");
 
+    /// <summary>How close the decision for each code of a layer was.</summary>
+    public string Residuals(int layer) => System.IO.Path.Combine(Path, $"residuals-{layer:D5}.safetensors");
+
+    /// <summary>What came of the tuning; not there before it is finished.</summary>
+    public string Tuning => System.IO.Path.Combine(Path, "tuning.json");
+
     /// <summary>Where the destination is put together before it gets its name.</summary>
     public string Assembly => System.IO.Path.Combine(Path, "assembly");
 
     private string Outcome(int layer) => System.IO.Path.Combine(Path, $"layer-{layer:D5}.json");
 
     private string Hidden(int layer) => System.IO.Path.Combine(Path, $"hidden-{layer:D5}.bin");
+
+    /// <summary>Whether a run for this destination was begun and is not finished.</summary>
+    public static bool IsBegun(string destination) => File.Exists(System.IO.Path.Combine(destination + Suffix, JournalFile));
 
     /// <summary>Opens or creates the folder of a destination, and locks it.</summary>
     /// <param name="destination">The destination.</param>

@@ -10,9 +10,10 @@ namespace AwqQuantize.Commands;
 public abstract class AwqCommand : PSCmdlet
 {
     /// <summary>How long a stopped cmdlet waits for the engine before it leaves it to wind down alone.</summary>
-    private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(700);
+    private protected static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(700);
 
     private readonly CancellationTokenSource stopping = new();
+    private Exception? fromDownstream;
 
     /// <summary>The folder of the module: descriptions of architectures and text for calibration lie there.</summary>
     private protected static string ModuleRoot { get; } = Path.GetDirectoryName(typeof(AwqCommand).Assembly.Location)!;
@@ -29,7 +30,7 @@ public abstract class AwqCommand : PSCmdlet
     /// <summary>The same for work that needs no tensors and must not hold up the engine: a thread of its own does it.</summary>
     /// <exception cref="PipelineStoppedException">The pipeline was stopped.</exception>
     private protected T RunBeside<T>(Func<IRunObserver, CancellationToken, T> work) =>
-        Run(action => new Thread(() => action()) { IsBackground = true, Name = "AwqQuantize transfer" }.Start(), work);
+        Run(action => EngineThread.Beside(action, "transfer"), work);
 
     private T Run<T>(Action<Action> post, Func<IRunObserver, CancellationToken, T> work)
     {
@@ -78,14 +79,17 @@ public abstract class AwqCommand : PSCmdlet
         }
     }
 
-    private void Write(RunEvent said)
+    /// <param name="said">What a run said.</param>
+    /// <param name="about">Which of several runs said it.</param>
+    private protected void Write(RunEvent said, string? about = null)
     {
         if (stopping.IsCancellationRequested)
             return;
+        var message = about is null ? said.Message : $"{about}: {said.Message}";
         if (said.Kind == RunEventKind.Warning)
-            WriteWarning($"{said.Message} [{said.Id}]");
+            WriteWarning($"{message} [{said.Id}]");
         else
-            WriteVerbose(said.Message);
+            WriteVerbose(message);
     }
 
     /// <summary>One error record for one input: the pipeline goes on with the next.</summary>
@@ -113,14 +117,28 @@ public abstract class AwqCommand : PSCmdlet
         }
     }
 
-    /// <summary>Turns an exception of the work into an error record; stopping and flow control pass.</summary>
+    /// <summary>Writes a result. What a later command of the pipeline throws meanwhile is its own affair, and ends the pipeline.</summary>
+    private protected void Emit(object result)
+    {
+        try
+        {
+            WriteObject(result);
+        }
+        catch (Exception e)
+        {
+            fromDownstream = e;
+            throw;
+        }
+    }
+
+    /// <summary>Turns an exception of the work into an error record; stopping, flow control and other commands' errors pass.</summary>
     private protected void Attempt(object? target, Action work)
     {
         try
         {
             work();
         }
-        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
+        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException) && e != fromDownstream)
         {
             WriteError(e, target);
         }

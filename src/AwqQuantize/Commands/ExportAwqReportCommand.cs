@@ -63,6 +63,6 @@ public sealed class ExportAwqReportCommand : ModelFolderCommand
                 "Replace it with -Force, or choose another with -OutputPath.");
         }
         AtomicFile.WriteText(file, HtmlReport.Render(report, TestResult, Measurement));
-        WriteObject(new FileInfo(file));
+        Emit(new FileInfo(file));
     }
 }

@@ -30,7 +30,7 @@ public sealed class GetAwqArchitectureCommand : AwqCommand
             var pattern = WildcardPattern.Get(name, WildcardOptions.IgnoreCase);
             var found = known.Where(a => pattern.IsMatch(a.Name) || a.ModelTypes.Any(pattern.IsMatch)).ToList();
             foreach (var architecture in found)
-                WriteObject(architecture);
+                Emit(architecture);
             if (found.Count == 0 && !WildcardPattern.ContainsWildcardCharacters(name))
             {
                 WriteError(new AwqException("ArchitectureNotSupported", AwqErrorKind.NotFound, $"No architecture is called '{name}'.",

@@ -23,19 +23,13 @@ public sealed class GetAwqDeviceCommand : AwqCommand
 
     protected override void BeginProcessing() => ComputingCommand.UseTorchLibrary(this, TorchLibraryPath);
 
-    protected override void EndProcessing()
+    protected override void EndProcessing() => Attempt(Name, () =>
     {
-        try
-        {
-            var pattern = WildcardPattern.Get(Name, WildcardOptions.IgnoreCase);
-            var found = RunOnEngine((_, _) => DeviceInventory.Read()).Where(d => pattern.IsMatch(d.Name)).ToList();
-            WriteObject(found, enumerateCollection: true);
-            if (found.Count == 0 && !WildcardPattern.ContainsWildcardCharacters(Name))
-                throw new AwqException("DeviceUnavailable", AwqErrorKind.NotFound, $"There is no device '{Name}'.", "Get-AwqDevice lists those that there are.");
-        }
-        catch (AwqException e)
-        {
-            WriteError(e, Name);
-        }
-    }
+        var pattern = WildcardPattern.Get(Name, WildcardOptions.IgnoreCase);
+        var found = RunOnEngine((_, _) => DeviceInventory.Read()).Where(d => pattern.IsMatch(d.Name)).ToList();
+        foreach (var device in found)
+            Emit(device);
+        if (found.Count == 0 && !WildcardPattern.ContainsWildcardCharacters(Name))
+            throw new AwqException("DeviceUnavailable", AwqErrorKind.NotFound, $"There is no device '{Name}'.", "Get-AwqDevice lists those that there are.");
+    });
 }

@@ -47,7 +47,7 @@ public sealed class GetAwqModelCommand : AwqCommand
             foreach (var model in ModelDiscovery.Find(folder, Catalog, Recurse, Stopped))
             {
                 any = true;
-                WriteObject(model);
+                Emit(model);
             }
             if (!any)
                 WriteVerbose($"No model at or below '{folder}'.");

@@ -35,26 +35,19 @@ public sealed class GetAwqTokenCommand : AwqCommand
 
     protected override void ProcessRecord() => texts.AddRange(Text);
 
-    protected override void EndProcessing()
+    protected override void EndProcessing() => Attempt(Path, () =>
     {
-        try
+        // The tokenizer file alone, as other implementations run it; what transformers adds is for calibration.
+        var tokenizer = TextTokenizer.Load(ResolveLiteral(Path), asTransformers: false);
+        var ids = new List<int[]>();
+        foreach (var text in ParameterSetName == FileSet ? Read(ResolveLiteral(InputFile)) : texts)
         {
-            // The tokenizer file alone, as other implementations run it; what transformers adds is for calibration.
-            var tokenizer = TextTokenizer.Load(ResolveLiteral(Path), asTransformers: false);
-            var ids = new List<int[]>();
-            foreach (var text in ParameterSetName == FileSet ? Read(ResolveLiteral(InputFile)) : texts)
-            {
-                if (Stopped.IsCancellationRequested)
-                    throw new PipelineStoppedException();
-                ids.Add(tokenizer.Encode(text, AddSpecialToken));
-            }
-            WriteObject(JsonSerializer.Serialize(ids));
+            if (Stopped.IsCancellationRequested)
+                throw new PipelineStoppedException();
+            ids.Add(tokenizer.Encode(text, AddSpecialToken));
         }
-        catch (AwqException e)
-        {
-            WriteError(e, Path);
-        }
-    }
+        Emit(JsonSerializer.Serialize(ids));
+    });
 
     private static List<string> Read(string file)
     {

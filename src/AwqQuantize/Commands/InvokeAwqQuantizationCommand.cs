@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Management.Automation;
 using AwqQuantize.Binding;
 using AwqQuantize.Completion;
@@ -5,20 +6,22 @@ using AwqQuantize.Engine;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Execution;
 
 namespace AwqQuantize.Commands;
 
 /// <summary>Turns model folders into 4-bit AWQ checkpoints.</summary>
 [Cmdlet(VerbsLifecycle.Invoke, "AwqQuantization", DefaultParameterSetName = PathSet, SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.Medium)]
 [OutputType(typeof(AwqQuantizationResult))]
-public sealed class InvokeAwqQuantizationCommand : ComputingCommand
+public sealed class InvokeAwqQuantizationCommand : ComputingCommand, IDisposable
 {
     private readonly HashSet<string> destinations = new(StringComparer.Ordinal);
     private IReadOnlyList<string> calibrationFiles = [];
     private IReadOnlyList<string> architectureFiles = [];
-    private int done;
-    private int failed;
-    private int skipped;
+    private readonly Stopwatch clock = new();
+    private AwqRunSummary summary = new();
+    private ParallelRuns<AwqQuantizationResult>? parallel;
+    private ParallelProgress? progress;
 
     /// <summary>Destination; it takes a script block to name one per model of a pipeline.</summary>
     [Parameter(ValueFromPipelineByPropertyName = true)]
@@ -31,6 +34,10 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
     [Parameter]
     [ValidateRange(4.0, 16.0)]
     public double MaxBitsPerWeight { get; set; } = 4.5;
+
+    [Parameter]
+    [ValidateRange(0, 100_000)]
+    public int TuningStepCount { get; set; }
 
     [Parameter]
     public SwitchParameter ForceCpu { get; set; }
@@ -62,6 +69,11 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
     [ByteSize]
     [ValidateRange(1L << 20, long.MaxValue)]
     public long MemoryLimit { get; set; }
+
+    /// <summary>Most models at once; fewer where memory does not allow more.</summary>
+    [Parameter]
+    [ValidateRange(1, 64)]
+    public int ThrottleLimit { get; set; } = 1;
 
     [Parameter]
     public RoundingMode Rounding { get; set; } = RoundingMode.Compensated;
@@ -96,26 +108,58 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
         base.BeginProcessing();
         if (ForceCpu && DeviceRequest.Parse(DeviceText).Gpus.Count > 0)
             Refuse("OptionsContradict", $"-ForceCpu and -Device {DeviceText} contradict each other.", "Leave one of them out.", DeviceText);
-        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert))
+        if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert || TuningStepCount > 0))
         {
-            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality and -CalibrateEveryExpert mean nothing with it.",
+            Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality, -CalibrateEveryExpert and -TuningStepCount mean nothing with it.",
                 "Leave -NoCalibration out, or the others.", null);
         }
         if (IsGiven(nameof(MaxBitsPerWeight)) && !MaxQuality)
             Refuse("OptionsContradict", "-MaxBitsPerWeight is for linears that -MaxQuality keeps in float16; without it none are kept.", "Add -MaxQuality, or leave it out.", MaxBitsPerWeight);
+        clock.Start();
+        if (ThrottleLimit > 1)
+        {
+            parallel = new ParallelRuns<AwqQuantizationResult>(ThrottleLimit, PlanEstimate.MemoryForRuns(IsGiven(nameof(MemoryLimit)) ? MemoryLimit : null), Stopped);
+            progress = new ParallelProgress(WriteProgress);
+        }
         calibrationFiles = ResolveAll(CalibrationData);
         architectureFiles = ResolveAll(ArchitecturePath);
     }
 
+    protected override void ProcessRecord()
+    {
+        try
+        {
+            base.ProcessRecord();
+        }
+        catch when (parallel is not null)
+        {
+            Abandon();
+            throw;
+        }
+    }
+
     protected override void EndProcessing()
     {
-        if (done + failed + skipped > 1)
-            WriteInformation($"{done} quantised, {failed} failed, {skipped} skipped.", ["AwqSummary"]);
+        try
+        {
+            WaitUntil(() => parallel is null or { Count: 0 });
+        }
+        catch
+        {
+            Abandon();
+            throw;
+        }
+        progress?.Dispose();
+        if (summary.Total > 1)
+            WriteInformation(summary with { Duration = clock.Elapsed }, ["AwqSummary"]);
     }
+
+    /// <summary>Also when another command of the pipeline ended it: nobody would hear of these runs any more.</summary>
+    public void Dispose() => parallel?.Dispose();
 
     private protected override void WriteError(Exception error, object? target)
     {
-        failed++;
+        summary = summary with { Failed = summary.Failed + 1 };
         base.WriteError(error, target);
     }
 
@@ -134,11 +178,70 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
             : $"Quantise '{folder}' to '{destination}'";
         if (!ShouldProcess(what, $"Quantise '{folder}' to '{destination}'?", "Invoke-AwqQuantization"))
         {
-            skipped++;
+            summary = summary with { Skipped = summary.Skipped + 1 };
             return;
         }
-        WriteObject(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
-        done++;
+        if (parallel is null)
+            Write(RunOnEngine((observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation)));
+        else
+            Start(options, asked);
+    }
+
+    /// <summary>Waits until there is room for another run.</summary>
+    private void Start(QuantizationOptions options, string asked)
+    {
+        var memory = PlanEstimate.MemoryBeside(PlanEstimate.Of(options));
+        var name = System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(options.ModelPath));
+        if (!parallel!.HasRoomFor(memory))
+            WriteVerbose($"{name} needs about {Display.Size(memory)}: it waits for another run to end.");
+        WaitUntil(() => parallel.HasRoomFor(memory));
+        parallel.Start(asked, name, memory, (observer, cancellation) => QuantizationRun.Execute(options, observer, cancellation));
+        Collect();
+    }
+
+    private void WaitUntil(Func<bool> reached)
+    {
+        while (!reached())
+        {
+            if (Stopped.IsCancellationRequested)
+                throw new PipelineStoppedException();
+            if (!Collect())
+                Stopped.WaitHandle.WaitOne(50);
+        }
+    }
+
+    /// <summary>Writes what the runs said, and the results of those that have ended.</summary>
+    /// <returns>Whether any has.</returns>
+    private bool Collect()
+    {
+        var ended = parallel!.Collect((run, said) => Write(said, run.Name));
+        foreach (var run in ended)
+        {
+            progress!.End(run.Slot);
+            Attempt(run.Target, () => Write(run.Job.Result()));
+        }
+        if (progress!.IsDue)
+            progress.Report($"{summary.Total - summary.Failed} done, {summary.Failed} failed, {parallel.Count} running", parallel.Progress);
+        return ended.Count > 0;
+    }
+
+    /// <summary>Ends all runs, each of which stays resumable, within the time that stopping may take.</summary>
+    private void Abandon()
+    {
+        parallel?.Cancel(StopPatience);
+        if (!Stopped.IsCancellationRequested)
+            progress?.Dispose();
+    }
+
+    private void Write(AwqQuantizationResult result)
+    {
+        summary = result.Status switch
+        {
+            RunStatus.Resumed => summary with { Resumed = summary.Resumed + 1 },
+            RunStatus.AlreadyDone => summary with { AlreadyDone = summary.AlreadyDone + 1 },
+            _ => summary with { Quantized = summary.Quantized + 1 },
+        };
+        Emit(result);
     }
 
     private QuantizationOptions Options(string folder) => new()
@@ -147,6 +250,7 @@ public sealed class InvokeAwqQuantizationCommand : ComputingCommand
         ModuleRoot = ModuleRoot,
         OutputPath = OutputPath is null ? null : ResolveLiteral(OutputPath),
         MaxQuality = MaxQuality,
+        TuningSteps = IsGiven(nameof(TuningStepCount)) ? TuningStepCount : null,
         MaxBitsPerWeight = MaxBitsPerWeight,
         Device = DeviceText,
         ForceCpu = ForceCpu,

@@ -72,7 +72,7 @@ public sealed class MeasureAwqModelCommand : ComputingCommand
             AddBos = AddBosToken,
             Device = DeviceText,
         };
-        WriteObject(RunOnEngine((observer, cancel) =>
+        Emit(RunOnEngine((observer, cancel) =>
         {
             using var model = ModelSource.Open(folder, catalog);
             using var other = reference is null ? null : ModelSource.Open(reference, catalog);

@@ -8,6 +8,8 @@ internal static class PlanText
 {
     public static string Of(QuantizationPlan plan)
     {
+        if (plan.IsDone)
+            return $"Leave '{plan.Path}' as it is: it was made from '{plan.SourcePath}' with these options";
         var text = new StringBuilder($"Quantise '{plan.SourcePath}' ({plan.Architecture}, {plan.Layers} layers) to '{plan.Path}':");
         text.Append($" {plan.QuantizedModules} linears to 4 bits in groups of {plan.GroupSize} ({plan.BitsPerWeight:0.00} bits per weight), {plan.FloatModules.Count} stay float;");
         text.Append($" {Display.Size(plan.Size)} of tensors.");
@@ -17,6 +19,8 @@ internal static class PlanText
             text.Append($" {s.Sets.Count} sets of linears are measured, each alone in 4 bits ({s.LayerForwards} forwards of a layer over {s.MeasuredPieces * s.PieceLength} tokens, about {s.ForwardEquivalents:0.##} forwards of the calibration text);");
             text.Append($" the {s.Shortlist} that change the most are followed to the logits, and up to {s.SpareWeights} of {plan.Weights} weights stay in float16.");
         }
+        if (plan.Tuning is { } tuning)
+            text.Append($" Then up to {tuning.Steps} steps of end-to-end tuning of group scales, norms{(tuning.TunesCodes ? ", biases and codes" : " and biases")} over {tuning.TokensPerStep} tokens each.");
         text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory");
         text.Append(plan.HiddenStatesOnDisk ? " (hidden states are kept on disk)" : plan.HiddenStatesMemory > 0 ? $" ({Display.Size(plan.HiddenStatesMemory)} of it hidden states)" : "");
         text.Append($", {Display.Size(plan.DiskBytes)} of disk");

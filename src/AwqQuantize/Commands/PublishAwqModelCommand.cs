@@ -59,17 +59,13 @@ public sealed class PublishAwqModelCommand : AwqCommand
 
     protected override void ProcessRecord()
     {
-        try
+        Attempt(Path, () =>
         {
             var folder = ResolveLiteral(Path);
             var target = ParameterSetName == RegistrySet ? RegistryReference.Parse(Reference).ToString() : Repository;
             if (ShouldProcess(target, $"Publish '{folder}'"))
-                WriteObject(ParameterSetName == RegistrySet ? ToRegistry(folder, target) : ToHub(folder, target));
-        }
-        catch (Exception e) when (e is not (PipelineStoppedException or FlowControlException))
-        {
-            WriteError(e, Path);
-        }
+                Emit(ParameterSetName == RegistrySet ? ToRegistry(folder, target) : ToHub(folder, target));
+        });
     }
 
     private AwqPublishResult ToHub(string folder, string target)

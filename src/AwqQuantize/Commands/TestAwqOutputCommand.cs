@@ -89,7 +89,7 @@ public sealed class TestAwqOutputCommand : ComputingCommand
             OutputTest.Run(options, catalog, EngineProgress.To(observer, $"Checking {System.IO.Path.GetFileName(folder)}"), cancel));
         foreach (var check in result.Checks.Where(c => c.Status is CheckStatus.Failed or CheckStatus.Warning))
             WriteVerbose($"{check.Status}: {check.Name} {check.Subject}: {check.Message}");
-        WriteObject(Quiet ? result.Passed : result);
+        Emit(Quiet ? result.Passed : result);
     }
 
     /// <summary>A destination lies inside its model's folder unless the user says otherwise.</summary>

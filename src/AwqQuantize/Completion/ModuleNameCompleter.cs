@@ -2,15 +2,17 @@ using System.Collections;
 using System.Management.Automation;
 using System.Management.Automation.Language;
 using AwqQuantize.Engine;
+using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Checkpoints;
 
 namespace AwqQuantize.Completion;
 
-/// <summary>Names of the linears of the model that -Path names, as patterns over all layers.</summary>
+/// <summary>
+/// Names of the linears that would be quantised of the model that -Path names: as patterns over all layers, and one by one once the
+/// user has typed a number.
+/// </summary>
 public sealed class ModuleNameCompleter : IArgumentCompleter
 {
-    private const string WeightSuffix = ".weight";
-
     public IEnumerable<CompletionResult> CompleteArgument(
         string commandName, string parameterName, string wordToComplete, CommandAst commandAst, IDictionary fakeBoundParameters)
     {
@@ -23,8 +25,9 @@ public sealed class ModuleNameCompleter : IArgumentCompleter
         };
         if (path is null)
             return [];
-        return Modules(path).Where(m => m.Contains(word.Trim('*'), StringComparison.OrdinalIgnoreCase))
-            .Select(m => new CompletionResult(m.Contains('*') ? $"'{m}'" : m, m, CompletionResultType.ParameterValue, m));
+        var modules = Modules(path);
+        return (word.Any(char.IsAsciiDigit) ? modules : modules.Select(Pattern)).Distinct().Order(StringComparer.Ordinal)
+            .Where(m => m.Contains(word.Trim('*'), StringComparison.OrdinalIgnoreCase)).Select(m => new CompletionResult(m.Contains('*') ? $"'{m}'" : m, m, CompletionResultType.ParameterValue, m));
     }
 
     private static List<string> Modules(string path)
@@ -34,8 +37,9 @@ public sealed class ModuleNameCompleter : IArgumentCompleter
             // In the session that asks: its location and drives decide what the path means.
             var folder = ScriptBlock.Create("$ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($args[0])").Invoke(path)[0].ToString();
             using var model = ModelFolder.Open(folder);
-            return [.. model.Tensors.Values.Where(t => t.Shape.Length >= 2 && t.Name.EndsWith(WeightSuffix, StringComparison.Ordinal))
-                .Select(t => Pattern(t.Name[..^WeightSuffix.Length])).Distinct().Order(StringComparer.Ordinal)];
+            var descriptions = Path.Combine(Path.GetDirectoryName(typeof(ModuleNameCompleter).Assembly.Location)!, "Architectures");
+            var graph = ArchitectureCatalog.Load([descriptions]).Resolve(model.Config.Root, model.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape, StringComparer.Ordinal));
+            return [.. graph.Layers.SelectMany(l => l.Linears.Where(x => x.KeepFloatReason is null).Select(x => l.Prefix + x.Module))];
         }
         catch (Exception e) when (e is AwqException or RuntimeException or InvalidOperationException or IOException or UnauthorizedAccessException)
         {
@@ -44,11 +48,11 @@ public sealed class ModuleNameCompleter : IArgumentCompleter
         }
     }
 
-    /// <summary><c>model.layers.3.mlp.up_proj</c> is <c>*.mlp.up_proj</c> of every layer.</summary>
+    /// <summary><c>model.layers.3.mlp.experts.7.up_proj</c> is <c>*.mlp.experts.*.up_proj</c> of every layer and expert.</summary>
     private static string Pattern(string module)
     {
         var parts = module.Split('.');
-        var last = Array.FindLastIndex(parts, p => p.All(char.IsAsciiDigit));
-        return last < 0 ? module : "*." + string.Join('.', parts[(last + 1)..]);
+        var first = Array.FindIndex(parts, p => p.All(char.IsAsciiDigit));
+        return first < 0 ? module : "*." + string.Join('.', parts[(first + 1)..].Select(p => p.All(char.IsAsciiDigit) ? "*" : p));
     }
 }

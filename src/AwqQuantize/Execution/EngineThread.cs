@@ -4,7 +4,8 @@ namespace AwqQuantize.Execution;
 
 /// <summary>
 /// The one thread on which the engine runs, for the life of the process: torch keeps its dispose scopes and inference mode
-/// per thread. Work of several runspaces is done one after the other.
+/// per thread. Work of several runspaces is done one after the other; only a user who asks for several
+/// runs at once gets threads beside it.
 /// </summary>
 internal static class EngineThread
 {
@@ -18,10 +19,16 @@ internal static class EngineThread
         Queue.Add(work);
     }
 
-    private static Thread Start()
+    /// <summary>Does work on a thread of its own, beside the engine's. It must not throw either.</summary>
+    /// <param name="name">For those who look at the process.</param>
+    public static void Beside(Action work, string name) => Start(work, "AwqQuantize " + name);
+
+    private static Thread Start() => Start(Run, "AwqQuantize engine");
+
+    private static Thread Start(Action work, string name)
     {
         // Deep recursion in JSON and expression trees is bounded; the stack is that of a main thread.
-        var thread = new Thread(Run, maxStackSize: 8 << 20) { IsBackground = true, Name = "AwqQuantize engine" };
+        var thread = new Thread(() => work(), maxStackSize: 8 << 20) { IsBackground = true, Name = name };
         thread.Start();
         return thread;
     }

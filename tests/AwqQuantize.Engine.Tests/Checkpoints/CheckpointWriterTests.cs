@@ -86,6 +86,23 @@ public sealed unsafe class CheckpointWriterTests : IDisposable
     }
 
     [Fact]
+    public void ReplacementsTakeThePlaceOfTensorsOfTheirName()
+    {
+        PartFile.Write(folder.File("p1"), [Bytes("a", 1, 1), Bytes("b", 2, 2)]);
+        PartFile.Write(folder.File("new"), [Bytes("b", 3, 2), Bytes("of no part", 4, 1)]);
+        var target = Directory.CreateDirectory(folder.File("out")).FullName;
+        CheckpointAssembler.Assemble([folder.File("p1")], target, replacements: folder.File("new"));
+        PartFile.Write(folder.File("expected"), [Bytes("a", 1, 1), Bytes("b", 3, 2)]);
+        using var made = SafetensorsFile.Open(Path.Combine(target, "model.safetensors"));
+        using var expected = SafetensorsFile.Open(folder.File("expected"));
+        Assert.Equal(expected.Tensors.Keys.Order(), made.Tensors.Keys.Order());
+        foreach (var name in made.Tensors.Keys)
+            Assert.Equal(Content(expected, name), Content(made, name));
+
+        static unsafe byte[] Content(SafetensorsFile file, string name) => new ReadOnlySpan<byte>(file.Pointer(file.Tensors[name]), (int)file.Tensors[name].ByteLength).ToArray();
+    }
+
+    [Fact]
     public void ATensorInTwoPartsIsRefused()
     {
         PartFile.Write(folder.File("p1"), [Bytes("a", 1, 1)]);

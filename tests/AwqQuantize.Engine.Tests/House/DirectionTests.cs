@@ -17,9 +17,11 @@ public sealed partial class DirectionTests
         ["Packing"] = [],
         ["Publishing"] = ["Checkpoints"],
         // Reports shows what runs and evaluations return; runs save what reports are made from.
-        ["Reports"] = ["Awq", "Checkpoints", "Evaluation", "Runs"],
-        ["Runs"] = ["Architectures", "Awq", "Calibration", "Checkpoints", "Compute", "Layers", "Packing", "Reports"],
+        ["Reports"] = ["Awq", "Checkpoints", "Evaluation", "Runs", "Tuning"],
+        ["Runs"] = ["Architectures", "Awq", "Calibration", "Checkpoints", "Compute", "Evaluation", "Layers", "Packing", "Reports", "Tuning"],
         ["Tokenization"] = [],
+        // What is tuned is a finished checkpoint, read as evaluations read one.
+        ["Tuning"] = ["Architectures", "Calibration", "Checkpoints", "Compute", "Evaluation", "Layers", "Packing"],
     };
 
     public static TheoryData<string> Rooms => [.. Directory.GetDirectories(Engine).Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal)];

@@ -24,6 +24,9 @@ public sealed class GetAwqModelTests
         var linears = 4L * (2 * 128 * 128 + 2 * 128 * KeyValueWidth() + 3 * 128 * 384);
         Assert.Equal(2 * (918656 - linears) + linears / 128 * 133 / 2, Value(model, "EstimatedSize"));
         Assert.InRange((long)Value(model, "EstimatedMemory")!, 100L << 20, 4L << 30);
+        // 128 x 2048 tokens through 0.8 million weights and back: somewhere between a second and an hour on any machine.
+        Assert.InRange(((TimeSpan)Value(model, "EstimatedTime")!).TotalSeconds, 1, 3600);
+        Assert.Equal("Ready", Value(model, "Status")!.ToString());
     }
 
     private static long KeyValueWidth()

@@ -1,4 +1,5 @@
 using System.Management.Automation;
+using AwqQuantize.Engine.Tests.Publishing;
 
 namespace AwqQuantize.Tests.Commands;
 
@@ -12,21 +13,34 @@ public sealed class PipelineTests
     [Fact]
     public void FromFindingToPublishingInOneLine()
     {
-        using var copy = new ModelCopy("good", "bad");
+        using var copy = new ModelCopy("good", "bad", "fine");
         File.WriteAllText(Path.Combine(copy["bad"], "config.json"), """{"model_type": "perceiver_of_things"}""");
+        using var hub = new StubHub();
         using var session = new ModuleSession();
-        var run = session.Run("""
+        const string line = """
+            $token = [securestring]::new(); foreach ($c in $secret.ToCharArray()) { $token.AppendChar($c) }
             Get-AwqModel $root | Where-Object IsSupported |
-                Invoke-AwqQuantization -NoCalibration -OutputPath { "$root/out/$($_.Name)" } |
-                Test-AwqOutput -NoMeasurement -OutVariable tested |
-                Publish-AwqModel -Repository { "me/$(($_.Path -split '/')[-1])-awq" } -WhatIf
+                Invoke-AwqQuantization -NoCalibration -Resume -OutputPath { "$root/out/$($_.Name)" } |
+                Test-AwqOutput -NoMeasurement -OutVariable tested | Where-Object Passed |
+                Publish-AwqModel -Repository { "me/$(($_.Path -split '/')[-1])-awq" } -Token $token -Endpoint $hub
             $tested
-            """, ("root", copy.Root)).ThrowOnError();
-        var tested = Assert.Single(run.Output);
-        Assert.Equal(copy["out/good"], Value(tested, "Path"));
-        Assert.Equal(copy["good"], Value(tested, "SourcePath"));
-        Assert.True((bool)Value(tested, "Passed")!);
-        Assert.True((double)Value(tested, "LargestRelativeError")! is > 0 and < 0.5);
+            """;
+        (string, object?)[] given = [("root", copy.Root), ("secret", StubHub.Token), ("hub", hub.Address)];
+        var run = session.Run(line, given).ThrowOnError();
+        Assert.Equal(["me/fine-awq", "me/good-awq"], run.Output.Take(2).Select(o => (string)Value(o, "Target")!));
+        foreach (var name in (string[])["fine", "good"])
+        {
+            var published = hub.Files($"me/{name}-awq");
+            foreach (var file in (string[])["model.safetensors", "config.json", "tokenizer.json"])
+                Assert.Equal(File.ReadAllBytes(Path.Combine(copy[$"out/{name}"], file)), published[file].Content);
+        }
+        Assert.Equal([copy["out/fine"], copy["out/good"]], run.Output.Skip(2).Select(o => (string)Value(o, "Path")!));
+        Assert.Equal([copy["fine"], copy["good"]], run.Output.Skip(2).Select(o => (string)Value(o, "SourcePath")!));
+        Assert.All(run.Output.Skip(2), o => Assert.True((double)Value(o, "LargestRelativeError")! is > 0 and < 0.5));
+        // Once more: nothing is made or sent again.
+        var again = session.Run(line, given).ThrowOnError();
+        Assert.All(again.Output.Take(2), o => Assert.Equal(0L, Value(o, "BytesSent")));
+        Assert.Empty(hub.Complaints);
     }
 
     [Fact]
@@ -52,6 +66,8 @@ public sealed class PipelineTests
             $result = Invoke-AwqQuantization $path -NoCalibration
             $measured = $result | Measure-AwqModel -Text $text -ContextLength 64 -MaximumToken 256 -Device cpu
             $measured
+            if ($measured.KlDivergence -ne $measured.Overall.KlDivergence -or $measured.Perplexity -ne $measured.Overall.Perplexity) { throw 'types file' }
+            if ($result.CompressionRatio -ne $result.SourceSize / $result.Size) { throw 'types file' }
             $result | Export-AwqReport -Measurement $measured
             """, ("path", copy["m"]), ("text", copy["story.txt"])).ThrowOnError();
         Assert.Equal(2, run.Output.Count);

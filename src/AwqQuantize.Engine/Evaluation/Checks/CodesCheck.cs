@@ -16,15 +16,15 @@ internal sealed unsafe class CodesCheck : OutputCheck
 
     protected override IEnumerable<AwqCheck> Find(OutputFolder folder)
     {
-        if (folder.Quantization is null)
+        if (folder.Quantization is null && folder.Packed is null)
         {
             yield return NotRun("config.json does not say how the tensors are quantised.");
             yield break;
         }
-        foreach (var module in folder.AwqModules)
+        foreach (var module in folder.StoredModules)
         {
             folder.Cancel.ThrowIfCancellationRequested();
-            if (AwqModule.Problems(module, folder.Tensors, folder.Quantization).Any())
+            if (folder.Problems(module).Any())
                 continue;
             var use = Measure(folder, module);
             smallestSpan = Math.Min(smallestSpan, use.Span);
@@ -45,16 +45,10 @@ internal sealed unsafe class CodesCheck : OutputCheck
 
     private static (int Codes, double Span, int[] Zeros, int DeadRows) Measure(OutputFolder folder, string module)
     {
-        var (packed, packedZeros) = (folder.Tensors[module + AwqModule.Codes], folder.Tensors[module + AwqModule.Zeros]);
-        var (inputs, outputs) = ((int)packed.Shape[0], (int)packed.Shape[1] * 8);
-        var group = folder.Quantization!.GroupSizeFor(inputs);
-        var groups = inputs / group;
-        var codes = new byte[(long)inputs * outputs];
-        var zeros = new byte[(long)groups * outputs];
-        fixed (byte* c = codes)
-            AwqPacking.Unpack((int*)folder.Pointer(packed), c, outputs, inputs);
-        fixed (byte* z = zeros)
-            AwqPacking.Unpack((int*)folder.Pointer(packedZeros), z, outputs, groups);
+        var (codes, zeros, groups) = folder.Packed is null ? Unpack(folder, module) : PackedModule.Unpack(module, folder.Tensors, folder.Address);
+        var outputs = zeros.Length / groups;
+        var inputs = codes.Length / outputs;
+        var group = inputs / groups;
         var (used, usedZeros, span, spanned, dead) = (0u, 0u, 0L, 0L, 0);
         for (var row = 0; row < outputs; row++)
         {
@@ -79,6 +73,21 @@ internal sealed unsafe class CodesCheck : OutputCheck
         }
         return (System.Numerics.BitOperations.PopCount(used), spanned == 0 ? 0 : (double)span / spanned,
             [.. Enumerable.Range(0, AllCodes).Where(z => (usedZeros >> z & 1) != 0)], dead);
+    }
+
+    private static (byte[] Codes, byte[] Zeros, int Groups) Unpack(OutputFolder folder, string module)
+    {
+        var (packed, packedZeros) = (folder.Tensors[module + AwqModule.Codes], folder.Tensors[module + AwqModule.Zeros]);
+        var (inputs, outputs) = ((int)packed.Shape[0], (int)packed.Shape[1] * 8);
+        var group = folder.Quantization!.GroupSizeFor(inputs);
+        var groups = inputs / group;
+        var codes = new byte[(long)inputs * outputs];
+        var zeros = new byte[(long)groups * outputs];
+        fixed (byte* c = codes)
+            AwqPacking.Unpack((int*)folder.Pointer(packed), c, outputs, inputs);
+        fixed (byte* z = zeros)
+            AwqPacking.Unpack((int*)folder.Pointer(packedZeros), z, outputs, groups);
+        return (codes, zeros, groups);
     }
 
     protected override string Praise(OutputFolder folder) => $"All 16 codes occur in every module; groups span at least {smallestSpan:F1} of 15 steps on average.";

@@ -26,9 +26,9 @@ internal sealed class ConfigCheck : OutputCheck
                 yield break;
         }
         var quantization = folder.Config![QuantizationConfig.Key] as JsonObject;
-        if (quantization is not null && quantization["zero_point"] is null && quantization["sym"] is null && quantization["symmetric"] is null)
+        if (folder.Packed is null && quantization is not null && quantization["zero_point"] is null && quantization["sym"] is null && quantization["symmetric"] is null)
             yield return Warning("zero_point", "The setting is missing; vLLM asks for it.");
-        if ((folder.Config["dtype"] ?? folder.Config["torch_dtype"])?.ToString() is var dtype and not "float16")
+        if (folder.Packed is null && (folder.Config["dtype"] ?? folder.Config["torch_dtype"])?.ToString() is var dtype and not "float16")
             yield return Warning("dtype", $"The type is {dtype ?? "not named"}; AWQ kernels compute in float16.");
         if (folder.Source is null)
             yield break;
@@ -66,5 +66,5 @@ internal sealed class ConfigCheck : OutputCheck
     private static string Text(JsonNode? node) => node?.ToJsonString() ?? "null";
 
     protected override string Praise(OutputFolder folder) =>
-        $"AWQ with 4 bits in groups of {folder.Quantization!.GroupSize}" + (folder.Source is null ? "." : "; every setting is the source's.");
+        (folder.Quantization is { } awq ? $"AWQ with 4 bits in groups of {awq.GroupSize}" : "compressed-tensors with 4-bit weights, packed") + (folder.Source is null ? "." : "; every setting is the source's.");
 }

@@ -1,3 +1,5 @@
+using AwqQuantize.Engine.Packing;
+
 namespace AwqQuantize.Engine.Evaluation;
 
 /// <summary><c>modules_to_not_convert</c> means exactly the linears that stayed float, as readers match it: by substring.</summary>
@@ -12,6 +14,12 @@ internal sealed class ExclusionsCheck : OutputCheck
 
     protected override IEnumerable<AwqCheck> Find(OutputFolder folder)
     {
+        if (folder is { Model: { } packed, Packed: { } ignore })
+        {
+            foreach (var finding in Find(packed, ignore))
+                yield return finding;
+            yield break;
+        }
         if (folder is not { Model: { } model, Quantization: { } config })
         {
             yield return NotRun("The architecture is not clear.");
@@ -33,6 +41,20 @@ internal sealed class ExclusionsCheck : OutputCheck
             yield return Warning(Subject, $"The entry '{entry}' means no module.");
     }
 
-    protected override string Praise(OutputFolder folder) =>
+    /// <summary>The same for compressed-tensors, whose list is called ignore and names modules in full or as patterns.</summary>
+    private IEnumerable<AwqCheck> Find(ModelSource model, CompressedTensorsConfig config)
+    {
+        foreach (var module in model.QuantizedModules.Where(config.IsIgnored).Order(StringComparer.Ordinal))
+            yield return Failed(module, "The module is quantised, and the list ignore tells readers that it is not.");
+        foreach (var (layer, linear) in model.Graph.Layers.SelectMany(l => l.Linears.Select(x => (l, x))))
+        {
+            var module = layer.Prefix + linear.Module;
+            // Routers are no linears to those who wrote it, and stay float unnamed.
+            if (linear.KeepFloatReason is null && !model.QuantizedModules.Contains(module) && !config.IsIgnored(module))
+                yield return Failed(module, "The module stayed float, and the list ignore does not say so: readers look for its codes.");
+        }
+    }
+
+    protected override string Praise(OutputFolder folder) => folder.Packed is not null ? "The list ignore means what stayed float." :
         folder.Quantization!.ModulesToNotConvert is { Count: > 0 } entries ? $"{Subject} ({string.Join(", ", entries)}) means what stayed float." : "Nothing stayed float that would have to be named.";
 }

@@ -36,11 +36,15 @@ internal sealed class OutputFolder : IDisposable
         StrayFiles = isSingle ? [.. all.Where(f => f != ModelFolder.SingleFile)] : [];
         foreach (var file in all.Except(StrayFiles))
             Open(File(file));
-        Quantization = Config is null ? null : Attempt(() => QuantizationConfig.Read(Config, File(ModelFolder.ConfigFile)), out error);
-        QuantizationError = Config is null ? null : error;
+        error = null;
+        if (Config is not null && CompressedTensorsConfig.IsAnnounced(Config))
+            Packed = Attempt(() => CompressedTensorsConfig.Read(Config, File(ModelFolder.ConfigFile)), out error);
+        else if (Config is not null)
+            Quantization = Attempt(() => QuantizationConfig.Read(Config, File(ModelFolder.ConfigFile)), out error);
+        QuantizationError = error;
         Model = Attempt(() => ModelSource.Open(Path, catalog), out error);
         ModelError = error;
-        if (Model is { Quantization: null })
+        if (Model is { IsQuantized: false })
         {
             Model.Dispose();
             Model = null;
@@ -57,8 +61,11 @@ internal sealed class OutputFolder : IDisposable
 
     public AwqException? ConfigError { get; }
 
-    /// <summary>Its quantisation, or null with <see cref="QuantizationError"/>.</summary>
+    /// <summary>Its quantisation, or null with <see cref="QuantizationError"/> or where it is <see cref="Packed"/>.</summary>
     public QuantizationConfig? Quantization { get; }
+
+    /// <summary>The same where it is of the compressed-tensors kind.</summary>
+    public CompressedTensorsConfig? Packed { get; }
 
     public AwqException? QuantizationError { get; }
 
@@ -99,6 +106,19 @@ internal sealed class OutputFolder : IDisposable
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
     public unsafe byte* Pointer(TensorEntry entry) => files[System.IO.Path.GetFileName(entry.File)].Pointer(entry);
+
+    /// <summary>Names of modules that have at least one tensor of the checkpoint's format, in order.</summary>
+    public IEnumerable<string> StoredModules => Packed is null ? AwqModules : PackedModule.Names(tensors.Keys);
+
+    /// <summary>What is wrong with one of them.</summary>
+    public IEnumerable<string> Problems(string module) => Packed is not null ? PackedModule.Problems(module, tensors, Address)
+        : Quantization is { } config ? AwqModule.Problems(module, tensors, config) : [];
+
+    /// <summary>Name of a module's scales.</summary>
+    public string ScalesOf(string module) => module + (Packed is null ? AwqModule.Scales : PackedModule.Scales);
+
+    /// <summary>First byte of a tensor.</summary>
+    public unsafe nint Address(TensorEntry entry) => (nint)Pointer(entry);
 
     /// <summary>Names of modules that have at least one tensor of the AWQ format, in order.</summary>
     public IEnumerable<string> AwqModules => tensors.Keys.Where(n => !n.EndsWith(AwqModule.Scales, StringComparison.Ordinal))

@@ -29,7 +29,7 @@ internal sealed class RoundTripCheck : OutputCheck
             return [NotRun("There is no source to compare with (-SourcePath).")];
         if (folder.Model is not { } model)
             return [NotRun("The architecture is not clear.")];
-        if (source.Quantization is not null)
+        if (source.IsQuantized)
             return [Failed(source.Folder.Path, "The source is quantised itself.")];
         if (source.Graph.LayerCount != model.Graph.LayerCount || source.Graph.HiddenSize != model.Graph.HiddenSize)
             return [Failed(source.Folder.Path, "The source has other layers than the checkpoint.")];

@@ -9,10 +9,10 @@ internal sealed class ScalesCheck : OutputCheck
 
     protected override IEnumerable<AwqCheck> Find(OutputFolder folder)
     {
-        foreach (var module in folder.AwqModules)
+        foreach (var module in folder.StoredModules)
         {
             folder.Cancel.ThrowIfCancellationRequested();
-            if (FloatTensorsCheck.Read(folder, module + AwqModule.Scales) is not { } scales)
+            if (FloatTensorsCheck.Read(folder, folder.ScalesOf(module)) is not { } scales)
                 continue;
             if (scales.Count(s => !float.IsFinite(s)) is > 0 and var infinite)
                 yield return Failed(module, $"{infinite} of {scales.Length} scales are infinite or not a number.");

@@ -9,6 +9,12 @@ internal sealed class TensorsCheck : OutputCheck
 
     protected override IEnumerable<AwqCheck> Find(OutputFolder folder)
     {
+        if (folder.Packed is not null)
+        {
+            foreach (var finding in FindPacked(folder))
+                yield return finding;
+            yield break;
+        }
         if (folder.Quantization is null)
         {
             yield return NotRun("config.json does not say how the tensors are quantised.");
@@ -37,5 +43,21 @@ internal sealed class TensorsCheck : OutputCheck
             yield return Warning(odd[0].Name, $"{odd.Count} float tensors are {string.Join(" and ", odd.Select(t => t.Dtype).Distinct())} instead of F16.");
     }
 
-    protected override string Praise(OutputFolder folder) => $"Codes, zero points and scales of {folder.AwqModules.Count()} modules fit each other.";
+    private IEnumerable<AwqCheck> FindPacked(OutputFolder folder)
+    {
+        var packed = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var module in folder.StoredModules)
+        {
+            foreach (var part in PackedModule.Parts)
+                packed.Add(module + part);
+            foreach (var problem in folder.Problems(module))
+                yield return Failed(module, problem + ".");
+            if (folder.Tensors.ContainsKey(module + ".weight"))
+                yield return Failed(module + ".weight", "The module is quantised, and its float weight is there too.");
+        }
+        foreach (var tensor in folder.Tensors.Values.Where(t => !packed.Contains(t.Name) && !t.Dtype.IsReadableAsFloat()))
+            yield return Failed(tensor.Name, $"The tensor is of type {tensor.Dtype}, and not a float one.");
+    }
+
+    protected override string Praise(OutputFolder folder) => $"Codes, zero points and scales of {folder.StoredModules.Count()} modules fit each other.";
 }

@@ -10,15 +10,21 @@ internal sealed class VllmCheck : OutputCheck
 
     protected override IEnumerable<AwqCheck> Find(OutputFolder folder)
     {
-        if (folder is not { Model: { } model, Quantization: { } config })
+        if (folder.Model is not { } model)
         {
             yield return NotRun("The architecture is not clear.");
+            yield break;
+        }
+        var groups = folder.Quantization is { } config ? [config.GroupSize] : GroupSizes(folder);
+        if (groups.Count != 1)
+        {
+            yield return NotRun($"The rules are for one size of groups, and there are {groups.Count}.");
             yield break;
         }
         var linears = Linears(model);
         foreach (var size in folder.Options.TensorParallelSizes.Distinct().Order())
         {
-            foreach (var kind in VllmRules.Check(linears, config.GroupSize, size).GroupBy(p => (p.Severity, Kind: Kind(p.Module), p.Message)))
+            foreach (var kind in VllmRules.Check(linears, groups[0], size).GroupBy(p => (p.Severity, Kind: Kind(p.Module), p.Message)))
             {
                 var (first, more) = (kind.First(), kind.Count() - 1);
                 var where = size == 1 ? "On one device" : $"With tensor parallelism over {size} devices";
@@ -29,6 +35,10 @@ internal sealed class VllmCheck : OutputCheck
             }
         }
     }
+
+    /// <summary>Of a checkpoint that does not name it: inputs over groups of each module.</summary>
+    private static List<int> GroupSizes(OutputFolder folder) =>
+        [.. folder.Model!.QuantizedModules.Select(m => (int)(folder.Model.Tensors.Shape(m + ".weight")[1] / folder.Tensors[folder.ScalesOf(m)].Shape[1])).Distinct()];
 
     private static List<VllmLinear> Linears(ModelSource model)
     {

@@ -1,0 +1,136 @@
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Evaluation;
+using AwqQuantize.Engine.Layers;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Tuning;
+
+/// <summary>
+/// A layer of the quantised model and what is tuned in it: group scales, norms and biases. Its weights are in memory between
+/// <see cref="Open"/> and <see cref="Close"/>, or for good where the whole model fits.
+/// </summary>
+internal sealed class TunedLayer : IDisposable
+{
+    private readonly DecoderModel model;
+    private readonly LayerGraph graph;
+    private readonly bool resident;
+    private readonly Dictionary<string, TunedLinear> linears = [];
+    private readonly Dictionary<string, Parameter> floats = [];
+    private DecoderLayer? layer;
+
+    public TunedLayer(DecoderModel model, ModelSource source, LayerGraph graph, TuningSettings settings, bool resident, Func<string, Tensor?> residuals)
+    {
+        (this.model, this.graph, this.resident) = (model, graph, resident);
+        foreach (var linear in graph.Linears.Where(l => source.QuantizedModules.Contains(graph.Prefix + l.Module)))
+        {
+            using var close = residuals(graph.Prefix + linear.Module);
+            linears[linear.Module] = new TunedLinear(source.Folder, graph.Prefix + linear.Module, [linear.Out, linear.In],
+                source.Quantization!.GroupSizeFor(linear.In), settings, resident, close);
+        }
+        using var first = model.LoadLayer(graph.Index);
+        foreach (var name in graph.Parameters.Where(IsTuned).Select(p => p.Name))
+            floats[name] = new Parameter(first.Weights[name], Rate(first.Weights[name], settings));
+    }
+
+    /// <summary>In the order that a saved state has.</summary>
+    public IEnumerable<Tensor> State => linears.Values.SelectMany(l => l.State).Concat(floats.Values.SelectMany(f => f.State));
+
+    public bool TunesCodes => linears.Values.Any(l => l.Codes is not null);
+
+    /// <summary>The layer with its weights as they are now, each asking for gradients.</summary>
+    public DecoderLayer Open()
+    {
+        if (layer is not null)
+            return layer;
+        layer = model.LoadLayer(graph.Index);
+        Renew();
+        return layer;
+    }
+
+    /// <summary>Takes over parameters that were changed from outside.</summary>
+    public void Reset()
+    {
+        if (layer is not null)
+            Renew();
+    }
+
+    /// <summary>Frees the weights, unless they are to stay.</summary>
+    public void Close()
+    {
+        if (resident)
+            return;
+        layer?.Dispose();
+        layer = null;
+    }
+
+    /// <summary>Takes the gradients that a backward pass has left at the weights for the coming step.</summary>
+    /// <param name="codes">Whether codes move in it.</param>
+    public void Offer(bool codes)
+    {
+        foreach (var (module, linear) in linears)
+            if (layer!.Weights[module + ".weight"].grad is { } gradient)
+                using (gradient)
+                    linear.Offer(gradient, codes);
+        foreach (var (name, parameter) in floats)
+            if (layer!.Weights[name].grad is { } gradient)
+                using (gradient)
+                    parameter.Offer(gradient);
+    }
+
+    /// <summary>One step.</summary>
+    public void Step(int step, double factor)
+    {
+        foreach (var linear in linears.Values)
+            linear.Step(step, factor);
+        foreach (var parameter in floats.Values)
+            parameter.Step(step, factor);
+        Reset();
+    }
+
+    /// <summary>What the checkpoint holds of all that is tuned, as it is now.</summary>
+    public IReadOnlyList<TensorPayload> Payloads()
+    {
+        var weights = Open().Weights;
+        var tuned = graph.Parameters.Where(p => floats.ContainsKey(p.Name)).Select(p => p.Stored.Name).ToHashSet();
+        var result = linears.Values.SelectMany(l => l.Payloads()).ToList();
+        foreach (var stored in weights.StoredTensors(linears.Keys.ToHashSet()))
+            using (stored.Value)
+                if (tuned.Contains(stored.FullName))
+                    result.Add(TensorPayload.From(stored.FullName, TensorDtype.F16, stored.Value.shape,
+                        Array.ConvertAll(stored.Value.detach().contiguous().data<float>().ToArray(), v => (Half)v)));
+        Close();
+        return result;
+    }
+
+    public void Dispose()
+    {
+        layer?.Dispose();
+        foreach (var linear in linears.Values)
+            linear.Dispose();
+        foreach (var parameter in floats.Values)
+            parameter.Dispose();
+    }
+
+    /// <summary>Norm weights and biases: everything with one dimension that is stored in float16.</summary>
+    private static bool IsTuned(ParameterSpec parameter) => parameter.Shape.Length == 1 && !parameter.Stored.KeepFloat32
+        && (parameter.Name.EndsWith(".weight", StringComparison.Ordinal) || parameter.Name.EndsWith(".bias", StringComparison.Ordinal));
+
+    /// <summary>Norms of ordinary size move by the plain rate; larger values in proportion.</summary>
+    private static double Rate(Tensor value, TuningSettings settings)
+    {
+        using var mean = value.abs().mean();
+        return settings.FloatRate * Math.Max(1, mean.item<float>());
+    }
+
+    /// <summary>Puts the tuned values where the layer computes with them.</summary>
+    private void Renew()
+    {
+        using var scope = NewDisposeScope();
+        using var guard = no_grad();
+        foreach (var (module, linear) in linears)
+            layer!.Weights.Set(module + ".weight", linear.Weight().requires_grad_(true));
+        foreach (var (name, parameter) in floats)
+            layer!.Weights.Set(name, parameter.Stored().requires_grad_(true));
+    }
+}

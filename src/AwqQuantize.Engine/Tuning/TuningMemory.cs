@@ -1,0 +1,28 @@
+using AwqQuantize.Engine.Architectures;
+
+namespace AwqQuantize.Engine.Tuning;
+
+/// <summary>What of a tuning stays in memory, decided from a model's size and the memory there is.</summary>
+/// <param name="WeightsStay">Whether all weights stay for all steps, so that codes can be tuned, too.</param>
+/// <param name="RecordedBytes">Most bytes that backward passes may need at one time.</param>
+/// <param name="Bytes">All in all, about.</param>
+public sealed record TuningMemory(bool WeightsStay, long RecordedBytes, long Bytes)
+{
+    // Weights and latent codes in float32, and signs of the codes' gradients.
+    private const long BytesPerWeight = 9;
+
+    /// <summary>Decides.</summary>
+    public static TuningMemory Of(ModelGraph graph, TuningSettings settings)
+    {
+        var layers = graph.Layers.Select(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))).ToList();
+        var stay = layers.Sum() * BytesPerWeight < settings.MemoryBytes / 3;
+        var recorded = Math.Min(settings.MemoryBytes / 6, graph.Layers.Sum(l => Recording(l, graph.HiddenSize, settings.TokensPerStep)));
+        // One layer's gradients, and logits with their gradients in pieces.
+        var working = 2 * 4 * layers.Max() + (5L << 25) + 4L * graph.HiddenSize * graph.VocabularySize;
+        return new TuningMemory(stay, recorded, (stay ? layers.Sum() * BytesPerWeight : BytesPerWeight * layers.Max()) + recorded + working);
+    }
+
+    /// <summary>What a layer's backward pass needs of its forward pass: each linear's input and output and what lies between, and the norms.</summary>
+    public static long Recording(LayerGraph layer, int hidden, long tokens) =>
+        tokens * 4 * (12L * hidden + layer.Linears.Where(l => l.Expert <= 0).Sum(l => (l.Expert < 0 ? 3L : 24L) * (l.In + l.Out)));
+}

@@ -1,0 +1,41 @@
+namespace AwqQuantize.Engine.Tuning;
+
+/// <summary>How a quantised model is tuned against the float one.</summary>
+public sealed record TuningSettings
+{
+    /// <summary>Steps at most: half of them for scales, norms and biases alone, half with codes; all for the former where codes stay.</summary>
+    public int Steps { get; init; } = 300;
+
+    /// <summary>Tokens that a step looks at.</summary>
+    public int TokensPerStep { get; init; } = 2048;
+
+    /// <summary>Length of the rows that calibration rows are cut into, so that a step sees several texts.</summary>
+    public int RowLength { get; init; } = 512;
+
+    /// <summary>First step width of group scales, as a part of their linear's mean scale.</summary>
+    public double ScaleRate { get; init; } = 0.004;
+
+    /// <summary>First step width of norm weights and biases.</summary>
+    public double FloatRate { get; init; } = 5e-4;
+
+    /// <summary>First step width of the codes, in codes; 0 leaves them as they are, as does a model whose weights do not fit into memory.</summary>
+    public double CodeRate { get; init; } = 0.005;
+
+    /// <summary>Steps between two looks at the held-out rows.</summary>
+    public int Interval { get; init; } = 25;
+
+    /// <summary>Looks at the held-out rows without a gain after which scales, norms and biases are left to themselves.</summary>
+    public int Patience { get; init; } = 3;
+
+    /// <summary>One of this many rows is held out.</summary>
+    public int HeldOut { get; init; } = 16;
+
+    /// <summary>Most held-out tokens.</summary>
+    public int HeldOutTokens { get; init; } = 16_384;
+
+    /// <summary>
+    /// Memory to plan with: weights stay in it for all steps where they take less than a third, and a sixth may hold what backward
+    /// passes need; layers beyond that are read, and run, a second time.
+    /// </summary>
+    public long MemoryBytes { get; init; } = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+}

@@ -1,0 +1,114 @@
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Evaluation;
+using AwqQuantize.Engine.Runs;
+using AwqQuantize.Engine.Tests.Evaluation;
+using AwqQuantize.Engine.Tokenization;
+using AwqQuantize.Engine.Tuning;
+
+namespace AwqQuantize.Engine.Tests.Tuning;
+
+/// <summary>Tuning on the quantised sample.</summary>
+public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<QuantizedSample>, IDisposable
+{
+    private static readonly TuningSettings Small = new() { Steps = 6, TokensPerStep = 256, RowLength = 64, Interval = 2, HeldOut = 4 };
+
+    private readonly TemporaryFolder temporary = new();
+    private readonly List<string> warnings = [];
+
+    public void Dispose() => temporary.Dispose();
+
+    /// <summary>Judged by the measurement that users have, on the text that the steps saw; and only what may move has moved.</summary>
+    [Fact]
+    public void TheModelComesNearerToTheFloatOneAndItsCodesStay()
+    {
+        var outcome = Tune("a", Small with { Steps = 40, Interval = 20, ScaleRate = 0.01 });
+        Assert.True(outcome.BestStep > 0 && outcome.KlAfter < outcome.KlBefore, $"{outcome}");
+        var tuned = Directory.CreateDirectory(temporary.File("tuned")).FullName;
+        CheckpointAssembler.Assemble([Path.Combine(sample.Path, "model.safetensors")], tuned, replacements: Files("a").Best);
+        foreach (var file in Directory.GetFiles(sample.Path).Where(f => !f.EndsWith(".safetensors")))
+            File.Copy(file, Path.Combine(tuned, Path.GetFileName(file)));
+        var (before, after) = (Kl(sample.Path), Kl(tuned));
+        Assert.True(after < before, $"{after} after, {before} before");
+        using var first = SafetensorsFile.Open(Path.Combine(sample.Path, "model.safetensors"));
+        using var second = SafetensorsFile.Open(Path.Combine(tuned, "model.safetensors"));
+        Assert.Equal(first.Tensors.Keys.Order(), second.Tensors.Keys.Order());
+        var changed = first.Tensors.Keys.Where(k => !Bytes(first, k).SequenceEqual(Bytes(second, k))).ToList();
+        Assert.NotEmpty(changed);
+        Assert.All(changed, k => Assert.True(k.EndsWith(".scales") || k.EndsWith("norm.weight"), k));
+        Assert.True(OutputTest.Run(new OutputTestOptions { Path = tuned, SourcePath = QuantizedSample.Source }, Repository.Catalog).Passed);
+    }
+
+    [Fact]
+    public void ATuningThatIsStoppedGoesOnAndGivesTheSameBytes()
+    {
+        var whole = Tune("a", Small);
+        using var stop = new CancellationTokenSource();
+        var steps = 0;
+        Assert.Throws<OperationCanceledException>(() => Tune("b", Small, _ =>
+        {
+            if (++steps == 5)
+                stop.Cancel();
+        }, stop.Token));
+        var again = 0;
+        var resumed = Tune("b", Small, _ => again++);
+        Assert.Equal(2, again); // steps 5 and 6: the state after step 4 was kept
+        Assert.Equal(whole, resumed);
+        Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    [Fact]
+    public void WhereMemoryRunsOutItGoesOnWithTheSameResult()
+    {
+        Tune("a", Small);
+        var steps = 0;
+        Tune("b", Small, _ =>
+        {
+            if (++steps == 3)
+                throw new OutOfMemoryException("planted");
+        });
+        Assert.Contains(warnings, w => w.StartsWith("TuningMemoryReduced"));
+        Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    /// <summary>A model that does not fit is read layer by layer, in both directions: the arithmetic is the same.</summary>
+    [Fact]
+    public void AModelThatDoesNotFitIsStreamedWithTheSameResult()
+    {
+        Tune("a", Small);
+        Tune("b", Small with { MemoryBytes = 1 });
+        Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    /// <summary>Step widths that ruin the model: the untuned values are kept.</summary>
+    [Fact]
+    public void WhatMakesTheModelWorseIsNotTaken()
+    {
+        var outcome = Tune("a", Small with { ScaleRate = 3, FloatRate = 3 });
+        Assert.Equal(0, outcome.BestStep);
+        Assert.Equal(outcome.KlBefore, outcome.KlAfter);
+        Assert.False(File.Exists(Files("a").Best));
+    }
+
+    private TuningOutcome Tune(string name, TuningSettings settings, Action<string>? probe = null, CancellationToken cancel = default)
+    {
+        Directory.CreateDirectory(temporary.File(name));
+        using var teacher = ModelSource.Open(QuantizedSample.Source, Repository.Catalog);
+        using var student = ModelSource.Open(sample.Path, Repository.Catalog);
+        var ids = TextTokenizer.Load(QuantizedSample.Source).Encode(File.ReadAllText(sample.Text), false);
+        return EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, TokenRows.From([ids], null, 128, 64), settings, Files(name),
+            (id, text) => warnings.Add($"{id}: {text}"), null, cancel, probe);
+    }
+
+    private TuningFiles Files(string name) => new(temporary.File(name), []);
+
+    private double Kl(string folder)
+    {
+        using var model = ModelSource.Open(folder, Repository.Catalog);
+        using var reference = ModelSource.Open(QuantizedSample.Source, Repository.Catalog);
+        return ModelMeasurement.Run(model, reference, new MeasurementOptions { Texts = [sample.Text], Context = 64 }).Overall.KlDivergence!.Value;
+    }
+
+    private static unsafe byte[] Bytes(SafetensorsFile file, string name) =>
+        new ReadOnlySpan<byte>(file.Pointer(file.Tensors[name]), (int)file.Tensors[name].ByteLength).ToArray();
+}
