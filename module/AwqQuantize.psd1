@@ -7,7 +7,6 @@
     Description = 'Turns a folder with a Hugging Face text model into a 4-bit AWQ checkpoint that vLLM, transformers and SGLang load: on one GPU or on a CPU alone, layer by layer, without Python.'
     PowerShellVersion = '7.6'
     CompatiblePSEditions = @('Core')
-    TypesToProcess = @('AwqQuantize.Types.ps1xml')
     FormatsToProcess = @('AwqQuantize.Format.ps1xml')
     CmdletsToExport = @('Invoke-AwqQuantization', 'Get-AwqModel', 'Get-AwqArchitecture', 'Get-AwqToken', 'Test-AwqOutput', 'Measure-AwqModel', 'Export-AwqReport', 'Get-AwqDevice', 'Publish-AwqModel')
     FunctionsToExport = @()

@@ -18,6 +18,15 @@ public sealed record AwqMeasurement
     /// <summary>Over all texts.</summary>
     public required TextMeasurement Overall { get; init; }
 
+    /// <summary>Over all texts.</summary>
+    public double Perplexity => Overall.Perplexity;
+
+    /// <summary>Over all texts, in nats; null without a reference.</summary>
+    public double? KlDivergence => Overall.KlDivergence;
+
+    /// <summary>Over all texts, 0 to 1; null without a reference.</summary>
+    public double? TopAgreement => Overall.TopAgreement;
+
     /// <summary>Each text by itself.</summary>
     public required IReadOnlyList<TextMeasurement> Texts { get; init; }
 

@@ -24,6 +24,9 @@ public sealed record AwqQuantizationResult
     /// <summary>Bytes of the written tensors.</summary>
     public required long Size { get; init; }
 
+    /// <summary>Bytes of the source's tensors over those of the checkpoint's.</summary>
+    public double CompressionRatio => Size > 0 ? (double)SourceSize / Size : double.NaN;
+
     /// <summary>Bits that a weight takes, scales and zero points included, on average over all that are quantised or stay float for their sensitivity.</summary>
     public required double BitsPerWeight { get; init; }
 

@@ -66,8 +66,8 @@ public sealed class PipelineTests
             $result = Invoke-AwqQuantization $path -NoCalibration
             $measured = $result | Measure-AwqModel -Text $text -ContextLength 64 -MaximumToken 256 -Device cpu
             $measured
-            if ($measured.KlDivergence -ne $measured.Overall.KlDivergence -or $measured.Perplexity -ne $measured.Overall.Perplexity) { throw 'types file' }
-            if ($result.CompressionRatio -ne $result.SourceSize / $result.Size) { throw 'types file' }
+            if ($measured.KlDivergence -ne $measured.Overall.KlDivergence -or $measured.Perplexity -ne $measured.Overall.Perplexity) { throw 'the members say something else' }
+            if ($result.CompressionRatio -ne $result.SourceSize / $result.Size) { throw 'the members say something else' }
             $result | Export-AwqReport -Measurement $measured
             """, ("path", copy["m"]), ("text", copy["story.txt"])).ThrowOnError();
         Assert.Equal(2, run.Output.Count);

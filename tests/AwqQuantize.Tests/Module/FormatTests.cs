@@ -34,29 +34,6 @@ public sealed partial class FormatTests
         }
     }
 
-    [Fact]
-    public void TheTypesFileNamesOnlyTypesAndMembersThatExist()
-    {
-        using var session = new ModuleSession();
-        session.Run("$null = Get-AwqModel $sample", ("sample", StagedModule.Sample)).ThrowOnError();
-        var types = XDocument.Load(Path.Combine(StagedModule.Root, "AwqQuantize.Types.ps1xml")).Root!.Elements("Type").ToList();
-        Assert.NotEmpty(types);
-        foreach (var type in types)
-        {
-            var there = TypeCalled(type.Element("Name")!.Value);
-            foreach (var name in type.Descendants("ReferencedProperties").Elements("Name").Select(n => n.Value))
-                Assert.True(there.GetProperty(name) is not null, $"{there.Name} has no {name}");
-            foreach (var code in type.Descendants("GetCodeReference"))
-            {
-                var method = TypeCalled(code.Element("TypeName")!.Value).GetMethod(code.Element("MethodName")!.Value);
-                Assert.Equal("PSObject", Assert.Single(method!.GetParameters()).ParameterType.Name);
-                Assert.Null(there.GetProperty(code.Parent!.Element("Name")!.Value));
-            }
-        }
-    }
-
-    private static Type TypeCalled(string name) => AppDomain.CurrentDomain.GetAssemblies().Select(a => a.GetType(name)).First(t => t is not null)!;
-
     [Theory]
     [InlineData(0L, "0 B")]
     [InlineData(1023L, "1023 B")]

@@ -15,6 +15,9 @@ public sealed record AwqTestResult
     /// <summary>In the order of the checks.</summary>
     public required IReadOnlyList<AwqCheck> Checks { get; init; }
 
+    /// <summary>The checks that failed or warn.</summary>
+    public IReadOnlyList<AwqCheck> Findings => [.. Checks.Where(c => c.Status is CheckStatus.Failed or CheckStatus.Warning)];
+
     public int FailedCount => Checks.Count(c => c.Status == CheckStatus.Failed);
 
     public int WarningCount => Checks.Count(c => c.Status == CheckStatus.Warning);
