@@ -134,7 +134,8 @@ internal sealed class RunLock : IDisposable
         {
             throw NotWritable(folder, e);
         }
-        catch (IOException) when (File.Exists(path))
+        // By what the system says (EWOULDBLOCK, ERROR_SHARING_VIOLATION): its holder may take the file away in the meantime.
+        catch (IOException e) when (e.HResult is 11 or unchecked((int)0x80070020) || File.Exists(path))
         {
             throw Locked(folder, Read(folder));
         }
