@@ -58,6 +58,9 @@ public sealed record QuantizationPlan
     /// <summary>Predicted peak of resident memory, in bytes.</summary>
     public required long PeakMemory { get; init; }
 
+    /// <summary>Bytes of it that a layer takes while it is worked on; what a device must have, hidden states apart.</summary>
+    public required long LayerMemory { get; init; }
+
     /// <summary>Bytes of it that are hidden states; 0 where they are on disk.</summary>
     public required long HiddenStatesMemory { get; init; }
 
@@ -146,6 +149,7 @@ public sealed record QuantizationPlan
             DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
             PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
+            LayerMemory = memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
             Speed = speed,
             LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
