@@ -14,6 +14,8 @@ public sealed unsafe class Curvature : IDisposable
 {
     private const double Damping = 0.01;
 
+    private IDisposable? claim;
+
     private Curvature(Tensor h, Tensor factor, int[] order, float[] diagonal, ComputeDevice device)
     {
         (H, Factor, Order, Pivots, Device) = (h, factor, order, diagonal, device);
@@ -64,6 +66,24 @@ public sealed unsafe class Curvature : IDisposable
                 pivots[order[r]] = TensorMemory.Floats(squares)[r];
             return pivots;
         });
+    }
+
+    /// <summary>A copy on another device.</summary>
+    /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
+    public Curvature CopyTo(ComputeDevice device)
+    {
+        var claim = device.Reserve(2L * 4 * Columns * Columns);
+        try
+        {
+            using var scope = NewDisposeScope();
+            var (h, factor) = (device.Upload(H), device.Upload(Factor));
+            return new Curvature(h.DetachFromDisposeScope(), factor.DetachFromDisposeScope(), Order, [.. Pivots], device) { claim = claim };
+        }
+        catch
+        {
+            claim.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Brings the matrices to the host.</summary>
@@ -175,6 +195,7 @@ public sealed unsafe class Curvature : IDisposable
     {
         H.Dispose();
         Factor.Dispose();
+        claim?.Dispose();
     }
 
     private static Tensor? TryFactor(Tensor gram, int[] order, ComputeDevice on)

@@ -20,10 +20,11 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
     public int Rows { get; private set; } = Math.Max(1, rows);
 
     /// <summary>
-    /// Brings the layer that is worked on from its device to the host; null where it is there. Called at most once a layer, when the
-    /// device's memory does not suffice for single rows: the layers after it try the device again.
+    /// Gives up a device for the layer that is worked on, when devices' memory does not suffice for single rows: first those beside
+    /// the one that leads, then that one, for the host. Says what was given up, or null where the layer is on the host already; the
+    /// layers after it try the devices again.
     /// </summary>
-    public Action? LeaveDevice { get; set; }
+    public Func<(string Id, string Text)?>? LeaveDevice { get; set; }
 
     /// <summary>Announces a stage.</summary>
     public void Enter(string stage) => probe?.Invoke(stage);
@@ -58,12 +59,8 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
             hidden.MoveToHost();
             warn("HiddenStatesOnHost", $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): hidden states are kept in the host's from here on. The result is not affected.");
         }
-        else if (LeaveDevice is { } leave && OutOfMemory.OnDevice(cause))
-        {
-            LeaveDevice = null;
-            leave();
-            warn("LayerOnCpu", $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): this layer is finished on the CPU.");
-        }
+        else if (OutOfMemory.OnDevice(cause) && LeaveDevice?.Invoke() is { } left)
+            warn(left.Id, $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): {left.Text}");
         else if (!hidden.OnDisk)
         {
             hidden.MoveTo(spill);

@@ -41,12 +41,19 @@ public sealed unsafe class ScaleSearch
     private readonly float[] inputs;
     private readonly float[] weights;
     private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it
+    private readonly CurvatureCopies? copies;
+    private readonly Dictionary<int, Tensor> samples = []; // on the devices beside the first
 
     /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, where the curvature is.</param>
     /// <param name="curvature">Of their common input.</param>
     /// <param name="magnitude">Mean |x| of each input column.</param>
     /// <param name="group">Which columns share a scale.</param>
     /// <param name="settings">Group size, sampled rows, and how the rounding that follows works.</param>
+    /// <param name="copies">Of the curvature, on devices that share the candidates; null for its own alone.</param>
+    internal ScaleSearch(IReadOnlyList<Tensor> linears, Curvature curvature, float[] magnitude, ScaleGroup group, AwqSettings settings, CurvatureCopies? copies)
+        : this(linears, curvature, magnitude, group, settings) => this.copies = copies is { Count: > 1 } ? copies : null;
+
+    /// <inheritdoc cref="ScaleSearch(IReadOnlyList{Tensor}, Curvature, float[], ScaleGroup, AwqSettings, CurvatureCopies)"/>
     public ScaleSearch(IReadOnlyList<Tensor> linears, Curvature curvature, float[] magnitude, ScaleGroup group, AwqSettings settings)
     {
         (this.curvature, this.settings) = (curvature, settings);
@@ -60,6 +67,8 @@ public sealed unsafe class ScaleSearch
     /// <summary>All candidates that were tried, best first; the first may be the identity.</summary>
     public IReadOnlyList<ScaleCandidate> Run(CancellationToken cancel)
     {
+        if (copies is not null)
+            return Together(cancel);
         var tried = new List<ScaleCandidate> { Judge(ScaleKind.Identity, 0, [.. inputs.Select(_ => 1f)]) };
         foreach (var kind in new[] { ScaleKind.Inputs, ScaleKind.Duo })
         {
@@ -84,6 +93,62 @@ public sealed unsafe class ScaleSearch
         }
     }
 
+    /// <summary>
+    /// The same candidates, judged by several devices at once: both kinds go the same steps side by side. What a candidate loses does
+    /// not depend on the device that judges it, so neither does the choice.
+    /// </summary>
+    private IReadOnlyList<ScaleCandidate> Together(CancellationToken cancel)
+    {
+        ScaleKind[] kinds = [ScaleKind.Inputs, ScaleKind.Duo];
+        copies!.Prepare(copies.Count);
+        for (var member = 1; member < copies.Count; member++)
+            samples[member] = copies.Device(member).Upload(sample).DetachFromDisposeScope();
+        try
+        {
+            var tried = new List<ScaleCandidate>();
+            var coarse = kinds.SelectMany(kind => Coarse.Select(ratio => (kind, ratio)));
+            tried.AddRange(JudgeAll([(ScaleKind.Identity, 0), .. coarse], cancel));
+            var best = kinds.ToDictionary(kind => kind, kind => tried.Where(c => c.Kind == kind).MinBy(c => c.Loss)!);
+            foreach (var step in new[] { 0.1, 0.05 })
+            {
+                var finer = kinds.SelectMany(kind => new[] { best[kind].Ratio - step, best[kind].Ratio + step }.Where(r => r is > 0 and <= 1).Select(ratio => (kind, ratio)));
+                foreach (var candidate in JudgeAll([.. finer], cancel))
+                {
+                    tried.Add(candidate);
+                    if (candidate.Loss < best[candidate.Kind].Loss)
+                        best[candidate.Kind] = candidate;
+                }
+            }
+            return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
+        }
+        finally
+        {
+            sample.Dispose();
+            foreach (var copy in samples.Values)
+                copy.Dispose();
+            samples.Clear();
+        }
+    }
+
+    private ScaleCandidate[] JudgeAll(IReadOnlyList<(ScaleKind Kind, double Ratio)> wanted, CancellationToken cancel)
+    {
+        var judged = new ScaleCandidate[wanted.Count];
+        DeviceTeam.Share(Math.Min(copies!.Count, wanted.Count), member =>
+        {
+            for (var i = member; i < wanted.Count; i += copies.Count)
+            {
+                cancel.ThrowIfCancellationRequested();
+                var (kind, ratio) = wanted[i];
+                var scales = kind == ScaleKind.Identity ? [.. inputs.Select(_ => 1f)] : Scales(kind, ratio);
+                judged[i] = new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(member == 0 ? sample : samples[member], copies.On(member), PerColumn(scales), settings));
+            }
+            return member;
+        });
+        return judged;
+    }
+
+    private float[] PerColumn(float[] scales) => channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
+
     /// <summary>The loss of any scales on the sampled rows.</summary>
     /// <param name="kind">Reported with the candidate.</param>
     /// <param name="ratio">Reported with the candidate.</param>
@@ -93,8 +158,8 @@ public sealed unsafe class ScaleSearch
         using var scope = NewDisposeScope();
         var n = curvature.Columns;
         if (!curvature.Device.IsHost)
-            return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, channelOf is null ? scales : [.. channelOf.Select(c => scales[c])], settings));
-        var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
+            return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, PerColumn(scales), settings));
+        var s = PerColumn(scales);
         var scaled = sample.clone();
         var w = TensorMemory.Floats(scaled);
         var importance = new float[n];

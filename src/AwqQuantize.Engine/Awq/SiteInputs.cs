@@ -30,7 +30,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
                 for (var j = 0L; j < k; j++)
                     if (ids[t * k + j] == expert)
                         chosen.Add(t);
-            parts.Add(inputs[batch].index_select(0, tensor(chosen.ToArray(), ScalarType.Int64, inputs[batch].device)));
+            parts.Add(inputs[batch].index_select(0, tensor(chosen.ToArray(), ScalarType.Int64, inputs[batch].device)).to(inputs[0].device));
         }
         return cat(parts, 0).MoveToOuterDisposeScope();
     }
@@ -50,7 +50,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
                 parts.Add(part.narrow(0, (long)(first - start) * length, (long)(last - first) * length));
             start += rows;
         }
-        return parts.Count == 1 ? parts[0] : cat(parts, 0);
+        return parts.Count == 1 ? parts[0] : cat([.. parts.Select(p => p.to(parts[0].device))], 0); // each device keeps its own
     }
 
     /// <summary>Follows a fold: the inputs are divided by the scales of their columns.</summary>

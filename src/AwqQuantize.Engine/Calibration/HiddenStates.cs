@@ -15,22 +15,26 @@ public sealed unsafe class HiddenStates : IDisposable
 
     private string? file;
     private Tensor buffer;
+    private readonly ComputeDevice? user;
     private IDisposable? reserved;
+    private IDisposable? pinned;
 
     /// <param name="rows">Calibration rows.</param>
     /// <param name="length">Tokens per row.</param>
     /// <param name="width">Channels of the residual stream.</param>
     /// <param name="file">Where to keep them if not in memory; deleted on disposal.</param>
     /// <param name="device">Whose memory they are kept in; null for the host's. A file is the host's.</param>
+    /// <param name="user">Where they are brought to, row by row, while they are in host memory; null for nowhere.</param>
     /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: they do not fit.</exception>
-    public HiddenStates(int rows, int length, int width, string? file = null, ComputeDevice? device = null)
+    public HiddenStates(int rows, int length, int width, string? file = null, ComputeDevice? device = null, ComputeDevice? user = null)
     {
-        (Rows, Length, Width, this.file) = (rows, length, width, file);
+        (Rows, Length, Width, this.file, this.user) = (rows, length, width, file, user ?? device);
         var count = (long)rows * length * width;
         OnDevice = file is null && device is { IsHost: false };
         reserved = OnDevice ? device!.Reserve(count * sizeof(float)) : null;
         // It outlives the dispose scope that it happens to be made in.
         buffer = (file is null ? empty(count, device: OnDevice ? device!.Torch : CPU) : from_file(file, true, count, ScalarType.Float32)).DetachFromDisposeScope();
+        pinned = OnDevice || OnDisk ? null : this.user?.Pin(buffer);
     }
 
     public int Rows { get; }
@@ -104,6 +108,7 @@ public sealed unsafe class HiddenStates : IDisposable
         host.copy_(buffer);
         buffer.Dispose();
         (buffer, OnDevice) = (host, false);
+        pinned = user?.Pin(host);
         reserved?.Dispose();
         reserved = null;
     }
@@ -117,6 +122,7 @@ public sealed unsafe class HiddenStates : IDisposable
         var mapped = from_file(path, true, Tokens * Width, ScalarType.Float32).DetachFromDisposeScope();
         using (var kept = buffer.narrow(0, 0, Tokens * Width))
             mapped.copy_(kept);
+        Unpin();
         buffer.Dispose();
         (buffer, file, OnDevice) = (mapped, path, false);
         reserved?.Dispose();
@@ -153,9 +159,20 @@ public sealed unsafe class HiddenStates : IDisposable
 
     public void Dispose()
     {
+        Unpin();
         buffer.Dispose();
         reserved?.Dispose();
         if (file is not null)
             File.Delete(file);
+    }
+
+    // What is still on its way from here has to arrive first.
+    private void Unpin()
+    {
+        if (pinned is null)
+            return;
+        user!.Synchronize();
+        pinned.Dispose();
+        pinned = null;
     }
 }

@@ -55,6 +55,17 @@ public sealed unsafe class InputStatistics : IDisposable
         Tokens += x.shape[0];
     }
 
+    /// <summary>Adds what was gathered elsewhere, on another device perhaps.</summary>
+    public void Add(InputStatistics other)
+    {
+        using var scope = NewDisposeScope();
+        gram!.add_(other.gram!.to(gram.device));
+        absolute.add_(other.absolute.to(absolute.device));
+        sum.add_(other.sum.to(sum.device));
+        Largest = Math.Max(Largest, other.Largest);
+        Tokens += other.Tokens;
+    }
+
     /// <summary>Mean |x| of each channel.</summary>
     public float[] MeanMagnitude() => PerToken(absolute);
 

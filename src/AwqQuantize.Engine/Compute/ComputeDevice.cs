@@ -25,8 +25,15 @@ public abstract class ComputeDevice
     /// <summary>Bytes that are free for tensors now.</summary>
     public abstract long FreeMemory { get; }
 
+    /// <summary>Most bytes of the device's own memory that were taken since it was opened; 0 for the host, whose processes are asked themselves.</summary>
+    public virtual long PeakMemory => 0;
+
+    /// <summary>What the products of a forward are made in; they are summed up in float32, and results are float32.</summary>
+    public virtual ScalarType ForwardType => ScalarType.Float32;
+
     /// <summary>
-    /// Brings a tensor of the host here. The host's is left as it is, and on the host it is the result itself.
+    /// Brings a tensor here, from the host or from another device. The original is left as it is, and on the host it is the result
+    /// itself. Where it is pinned, the copy may still be under way: it is not to change before <see cref="Synchronize"/>.
     /// </summary>
     /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
     public abstract Tensor Upload(Tensor tensor);
@@ -37,6 +44,12 @@ public abstract class ComputeDevice
     /// </summary>
     public virtual IDisposable Reserve(long bytes) => Nothing.Instance;
 
+    /// <summary>
+    /// Fixes a tensor of the host where it is, so that it can be brought here at full speed while the host goes on. Disposed before
+    /// the tensor; null where there is nothing to gain, or the system does not allow it.
+    /// </summary>
+    public virtual IDisposable? Pin(Tensor host) => null;
+
     /// <summary>Waits until what was asked of the device is done, for whoever takes its time.</summary>
     public virtual void Synchronize()
     {
@@ -46,7 +59,7 @@ public abstract class ComputeDevice
     public static Tensor Download(Tensor tensor) => tensor.device_type == DeviceType.CPU ? tensor : tensor.cpu();
 
     /// <summary>A tensor's device, for tensors that torch made.</summary>
-    public static ComputeDevice Of(Device device) => device.type == DeviceType.CPU ? Host : new CudaDevice(device.index);
+    public static ComputeDevice Of(Device device) => device.type == DeviceType.CPU ? Host : CudaDevice.Get(device.index);
 
     public override string ToString() => Name;
 

@@ -1,21 +1,37 @@
-using System.Runtime.InteropServices;
+using System.Collections.Concurrent;
 using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Compute;
 
-/// <summary>A GPU of NVIDIA's. Products are computed in full float32: TensorFloat-32 would change which scales and codes are chosen.</summary>
-internal sealed unsafe class CudaDevice : ComputeDevice
+/// <summary>
+/// A GPU of NVIDIA's. Forwards are computed in bfloat16 where it has units for that, with sums in float32; everything that decides
+/// in full float32: TensorFloat-32 would change which scales and codes are chosen.
+/// </summary>
+internal sealed class CudaDevice : ComputeDevice
 {
-    private readonly int index;
+    private static readonly Version Ampere = new(8, 0); // the first with bfloat16
 
-    public CudaDevice(int index)
+    private static readonly ConcurrentDictionary<int, CudaDevice> Opened = [];
+
+    private readonly int index;
+    private readonly long freeAtFirst;
+    private long peak;
+
+    private CudaDevice(int index)
     {
         this.index = index;
         Torch = device($"cuda:{index}");
         backends.cuda.matmul.allow_tf32 = false;
         backends.cudnn.allow_tf32 = false;
+        backends.cuda.matmul.allow_fp16_reduced_precision_reduction = false;
+        freeAtFirst = FreeMemory;
+        var capability = GpuDriver.Of(CudaRuntime.BusId(index))?.ComputeCapability;
+        ForwardType = capability >= Ampere ? ScalarType.BFloat16 : ScalarType.Float32;
     }
+
+    /// <summary>One object for each GPU: it remembers how much of its memory was taken.</summary>
+    public static CudaDevice Get(int index) => Opened.GetOrAdd(index, i => new CudaDevice(i));
 
     public override string Name => $"cuda:{index}";
 
@@ -23,28 +39,28 @@ internal sealed unsafe class CudaDevice : ComputeDevice
 
     public override bool IsHost => false;
 
+    public override ScalarType ForwardType { get; }
+
     /// <remarks>
     /// torch's allocator keeps what it once had; before it gives up it frees that and asks again, so memory that runs out needs no
     /// help from here. What it keeps does not count as free.
     /// </remarks>
-    public override long FreeMemory
-    {
-        get
-        {
-            if (CudaRuntime.Export("cudaMemGetInfo") is not (not 0 and var address))
-                return GpuDriver.Read() is { } gpus && index < gpus.Count ? gpus[index].FreeMemory : 0;
-            nuint free = 0, total = 0;
-            using var here = zeros(1, device: Torch); // makes this GPU's context the current one
-            return ((delegate* unmanaged<nuint*, nuint*, int>)address)(&free, &total) == 0 ? (long)free : 0;
-        }
-    }
+    public override long FreeMemory => CudaRuntime.Memory(index)?.Free ?? GpuDriver.Of(CudaRuntime.BusId(index))?.FreeMemory ?? 0;
 
-    public override void Synchronize() => cuda.synchronize();
+    /// <remarks>What is gone from the GPU's memory since it was opened, at the ends of stages: torch's allocator keeps what it had, so that is its peak.</remarks>
+    public override long PeakMemory => Math.Max(peak, freeAtFirst - FreeMemory);
 
-    public override Tensor Upload(Tensor tensor)
+    public override IDisposable Reserve(long bytes) => new Stage(this);
+
+    public override IDisposable? Pin(Tensor host) => TensorMemory.Address(host) is var address && address != 0
+        ? CudaRuntime.Pin(index, address, host.numel() * host.element_size()) : null;
+
+    public override void Synchronize() => cuda.synchronize(Torch);
+
+    public override Tensor Upload(Tensor tensor) => tensor.to(Torch, tensor.dtype, non_blocking: true);
+
+    private sealed class Stage(CudaDevice gpu) : IDisposable
     {
-        if (tensor.device_type != DeviceType.CPU)
-            return tensor;
-        return tensor.to(Torch);
+        public void Dispose() => gpu.peak = gpu.PeakMemory;
     }
 }

@@ -6,7 +6,14 @@ namespace AwqQuantize.Engine.Compute;
 /// <summary>A GPU as its driver describes it.</summary>
 /// <param name="ComputeCapability">NVIDIA's number of what it can do, e.g. 9.0; null where an old driver does not say.</param>
 /// <param name="DriverCuda">Newest CUDA that the driver runs, e.g. 12.8.</param>
-internal sealed record GpuDescription(string Model, long Memory, long FreeMemory, Version? ComputeCapability, Version? DriverCuda);
+/// <param name="BusId">Where it sits, e.g. <c>00000000:3B:00.0</c>; null where the driver does not say.</param>
+internal sealed record GpuDescription(string Model, long Memory, long FreeMemory, Version? ComputeCapability, Version? DriverCuda, string? BusId = null)
+{
+    /// <summary>Whether a bus id, CUDA's or the driver's, is this one's: they differ in how many digits the domain has.</summary>
+    public bool SitsAt(string busId) => BusId is not null && Place(BusId) == Place(busId);
+
+    private static string Place(string busId) => busId.ToUpperInvariant().TrimStart('0');
+}
 
 /// <summary>
 /// What NVIDIA's driver says of its GPUs (NVML, which comes with the driver): it neither needs a CUDA libtorch nor takes memory on
@@ -15,6 +22,9 @@ internal sealed record GpuDescription(string Model, long Memory, long FreeMemory
 internal static unsafe class GpuDriver
 {
     private const int NameLength = 96;
+
+    /// <summary>The GPU at a place on the bus; null where the driver knows none there.</summary>
+    public static GpuDescription? Of(string? busId) => busId is null ? null : Read().FirstOrDefault(g => g.SitsAt(busId));
 
     /// <summary>In the order of the bus; nothing where there is no driver.</summary>
     public static IReadOnlyList<GpuDescription> Read()
@@ -57,7 +67,7 @@ internal static unsafe class GpuDriver
             MemoryInfo memory = default;
             if (getHandle(i, &handle) == 0 && getName(handle, name, NameLength) == 0 && getMemory(handle, &memory) == 0)
                 found.Add(new GpuDescription(Encoding.UTF8.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name)),
-                    (long)memory.Total, (long)memory.Free, Capability(library, handle), cuda));
+                    (long)memory.Total, (long)memory.Free, Capability(library, handle), cuda, BusId(library, handle)));
         }
         return found;
     }
@@ -67,6 +77,15 @@ internal static unsafe class GpuDriver
         int major = 0, minor = 0;
         return NativeLibrary.TryGetExport(library, "nvmlDeviceGetCudaComputeCapability", out var get)
             && ((delegate* unmanaged<nint, int*, int*, int>)get)(handle, &major, &minor) == 0 ? new Version(major, minor) : null;
+    }
+
+    private static string? BusId(nint library, nint handle)
+    {
+        // nvmlPciInfo_t: 16 characters of an older id, five numbers, 32 characters.
+        const int Old = 16, Numbers = 5 * sizeof(uint), Length = 32;
+        var info = stackalloc byte[Old + Numbers + Length];
+        return NativeLibrary.TryGetExport(library, "nvmlDeviceGetPciInfo_v3", out var get) && ((delegate* unmanaged<nint, byte*, int>)get)(handle, info) == 0
+            ? Encoding.ASCII.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(info + Old + Numbers)) : null;
     }
 
     private static Version? CudaOfDriver(nint library)

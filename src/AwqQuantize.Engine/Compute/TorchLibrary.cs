@@ -16,8 +16,11 @@ public sealed partial record TorchLibrary(string Folder, string? Version)
     private static readonly string[] Libraries =
         OperatingSystem.IsWindows() ? ["c10.dll", "torch_cpu.dll", "torch.dll"] : ["libc10.so", "libtorch_cpu.so", "libtorch.so"];
 
-    /// <summary>Its libraries in the order in which they are loaded.</summary>
-    public IEnumerable<string> Files => Libraries.Select(l => Path.Combine(Folder, l));
+    /// <summary>
+    /// The libraries of its CPU half in the order in which they are loaded. On Linux libtorch.so is not among them: it holds nothing,
+    /// and brings CUDA's half with it.
+    /// </summary>
+    public IEnumerable<string> Files => Libraries.Where(l => l != "libtorch.so").Select(l => Path.Combine(Folder, l));
 
     /// <summary>Finds the libtorch that a path means.</summary>
     /// <param name="path">

@@ -22,17 +22,18 @@ internal static class AttentionCore
     /// <param name="k">[batch, heads, length, d].</param>
     /// <param name="v">[batch, heads, length, dv].</param>
     /// <param name="sinks">[heads]: one more logit per head, or null.</param>
+    /// <param name="type">What products are made in, where one operation does it all; the result is float32.</param>
     /// <returns>[batch, length, heads · dv], contiguous.</returns>
-    public static Tensor Run(Tensor q, Tensor k, Tensor v, AttentionBias bias, Tensor? sinks, PositionTables tables)
+    public static Tensor Run(Tensor q, Tensor k, Tensor v, AttentionBias bias, Tensor? sinks, PositionTables tables, ScalarType type)
     {
         using var scope = NewDisposeScope();
         var (batch, heads, length, dv) = (q.shape[0], q.shape[1], q.shape[2], v.shape[3]);
         var mixed = bias.SoftCap > 0 || bias.Alibi is not null || sinks is not null
-            ? Written(q, k, v, bias, sinks, tables) : Fused(q, k, v, bias, tables);
+            ? Written(q, k, v, bias, sinks, tables) : Fused(q, k, v, bias, tables, type);
         return mixed.transpose(1, 2).reshape(batch, length, heads * dv).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Fused(Tensor q, Tensor k, Tensor v, AttentionBias bias, PositionTables tables)
+    private static Tensor Fused(Tensor q, Tensor k, Tensor v, AttentionBias bias, PositionTables tables, ScalarType type)
     {
         var (length, d, dv) = (q.shape[2], q.shape[3], v.shape[3]);
         // The function's own scale is d^-0.5, and its fast path wants values as wide as keys.
@@ -41,10 +42,15 @@ internal static class AttentionCore
             q = q.mul(correction);
         if (dv < d)
             v = nn.functional.pad(v, [0, d - dv]);
+        var half = type != ScalarType.Float32;
+        if (half)
+            (q, k, v) = (q.to(type), k.to(type), v.to(type));
         var masked = bias.Window > 0 && bias.Window < length || bias.Chunk > 0 && bias.Chunk < length;
         var mixed = masked
-            ? nn.functional.scaled_dot_product_attention(q, k, v, tables.Mask(bias.Window, bias.Chunk, length))
+            ? nn.functional.scaled_dot_product_attention(q, k, v, half ? tables.Mask(bias.Window, bias.Chunk, length).to(type) : tables.Mask(bias.Window, bias.Chunk, length))
             : nn.functional.scaled_dot_product_attention(q, k, v, is_casual: true);
+        if (half)
+            mixed = mixed.to(ScalarType.Float32);
         return dv < d ? mixed.narrow(-1, 0, dv) : mixed;
     }
 

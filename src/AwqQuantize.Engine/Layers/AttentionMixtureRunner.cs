@@ -14,7 +14,7 @@ internal sealed class AttentionMixtureRunner(AttentionMixtureSpec spec, LayerWei
         var (batch, length, k) = (x.shape[0], x.shape[1], spec.PerToken);
         var tokens = x.reshape(-1, spec.Hidden);
         Observe(observer, spec.InputSite, tokens);
-        var (experts, routing) = Router.Choose(spec.Router, k, Linear(spec.Router.Module, tokens),
+        var (experts, routing) = Router.Choose(spec.Router, k, ExactLinear(spec.Router.Module, tokens),
             spec.Router.Correction is null ? null : Weights[spec.Router.Correction]);
         observer?.OnRouting(spec.InputSite, experts, routing);
         var chosen = ExpertRows.Of(experts, spec.Count);
@@ -32,7 +32,7 @@ internal sealed class AttentionMixtureRunner(AttentionMixtureSpec spec, LayerWei
         // The i-th chosen expert's heads see the keys in the same order: heads are tiled, not repeated.
         var keys = Rotate(Heads(both.narrow(-1, 0, spec.Width), 1)).repeat(1, 1, k, 1);
         var values = Heads(both.narrow(-1, spec.Width, spec.Width), 1).repeat(1, 1, k, 1);
-        var mixed = AttentionCore.Run(Rotate(Heads(queries, k)).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), bias, null, Tables)
+        var mixed = AttentionCore.Run(Rotate(Heads(queries, k)).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), bias, null, Tables, Weights.ForwardType)
             .reshape(-1, spec.Width);
 
         var output = zeros_like(tokens);

@@ -27,7 +27,7 @@ internal sealed class AttentionRunner(AttentionSpec spec, LayerWeights weights, 
                 var position = arange(x.shape[1], ScalarType.Float32, x.device);
                 q = q.mul(position.add_(temperature.Offset).div_(temperature.Period).floor_().log1p_().mul_(temperature.Strength).add_(1).view(1, -1, 1, 1));
             }
-            mixed = AttentionCore.Run(q.transpose(1, 2), Repeat(k), Repeat(v), bias, spec.Sinks is null ? null : Weights[spec.Sinks], Tables);
+            mixed = AttentionCore.Run(q.transpose(1, 2), Repeat(k), Repeat(v), bias, spec.Sinks is null ? null : Weights[spec.Sinks], Tables, Weights.ForwardType);
             if (gate is not null)
                 mixed = mixed.mul(gate.sigmoid()); // the mixed values may be what their gradient is computed from
             mixed.MoveToOuterDisposeScope();

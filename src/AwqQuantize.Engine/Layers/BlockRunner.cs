@@ -32,8 +32,21 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
         _ => throw new InvalidOperationException($"no runner for {block.GetType().Name}"),
     };
 
-    /// <summary>x·Wᵀ + b.</summary>
-    protected Tensor Linear(string module, Tensor x) =>
+    /// <summary>x·Wᵀ + b, in what forwards are made in where the weights are; float32 all the same.</summary>
+    protected Tensor Linear(string module, Tensor x)
+    {
+        var type = Weights.ForwardType;
+        if (type == ScalarType.Float32)
+            return ExactLinear(module, x);
+        using var scope = NewDisposeScope();
+        var product = nn.functional.linear(x.to(type), Weights[$"{module}.weight"].to(type)).to(ScalarType.Float32);
+        if (Weights.Contains($"{module}.bias"))
+            product.add_(Weights[$"{module}.bias"]);
+        return product.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>x·Wᵀ + b in float32, for what decides something: a router's choice.</summary>
+    protected Tensor ExactLinear(string module, Tensor x) =>
         nn.functional.linear(x, Weights[$"{module}.weight"], Weights.Contains($"{module}.bias") ? Weights[$"{module}.bias"] : null);
 
     /// <summary>Shows the input of a site to the observer, if it wants it.</summary>

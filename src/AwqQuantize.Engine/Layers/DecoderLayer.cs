@@ -26,6 +26,14 @@ public sealed class DecoderLayer : IDisposable
     /// <inheritdoc cref="Compute"/>
     public Device Device => Compute.Torch;
 
+    /// <summary>The same layer on another device, with weights of its own.</summary>
+    /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
+    public DecoderLayer CopyTo(ComputeDevice device)
+    {
+        var tables = new PositionTables(device.Torch);
+        return new DecoderLayer(Graph, Weights.CopyTo(device), tables, device) { ownTables = tables };
+    }
+
     /// <summary>Brings the layer to host memory: what is left when a device's does not suffice. It goes on from where it is.</summary>
     public void MoveToHost()
     {

@@ -24,15 +24,21 @@ public sealed unsafe class DecoderModel : IDisposable
 
     public ModelGraph Graph { get; }
 
+    /// <summary>Where its layers run.</summary>
+    public ComputeDevice Compute => compute;
+
+    /// <summary>Whether its layers run in float32 whatever the device prefers: what is reported is measured so.</summary>
+    public bool IsExact { get; init; }
+
     /// <summary>Prepares a model; reads no weights yet. The source must outlive it.</summary>
-    public static DecoderModel Open(ModelGraph graph, ITensorSource source, ComputeDevice device)
+    public static DecoderModel Open(ModelGraph graph, ITensorSource source, ComputeDevice device, bool exact = false)
     {
         TorchRuntime.EnsureLoaded();
-        return new DecoderModel(graph, source, device);
+        return new DecoderModel(graph, source, device) { IsExact = exact };
     }
 
     /// <inheritdoc cref="Open(ModelGraph, ITensorSource, ComputeDevice)"/>
-    public static DecoderModel Open(ModelGraph graph, ITensorSource source, Device device) => Open(graph, source, ComputeDevice.Of(device));
+    public static DecoderModel Open(ModelGraph graph, ITensorSource source, Device device) => Open(graph, source, ComputeDevice.Of(device), exact: true);
 
     /// <summary>The hidden states that enter the first layer, [batch, length, hidden], float32.</summary>
     /// <param name="ids">Token ids, [batch, length], int64; positions start at 0.</param>
@@ -88,6 +94,8 @@ public sealed unsafe class DecoderModel : IDisposable
         {
             on = ComputeDevice.Host;
         }
+        if (IsExact)
+            weights.Exactly();
         return new DecoderLayer(Graph.Layers[index], weights, on == compute ? tables : hostTables ??= new PositionTables(on.Torch), on);
     }
 

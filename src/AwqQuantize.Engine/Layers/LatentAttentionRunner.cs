@@ -25,7 +25,7 @@ internal sealed class LatentAttentionRunner(LatentAttentionSpec spec, LayerWeigh
             var k = cat([expanded.narrow(-1, 0, spec.NopeDim), shared], -1);
             q = cat([q.narrow(-1, 0, spec.NopeDim), Rotate(q.narrow(-1, spec.NopeDim, spec.RopeDim))], -1);
             var v = expanded.narrow(-1, spec.NopeDim, spec.ValueDim);
-            mixed = AttentionCore.Run(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bias, null, Tables).MoveToOuterDisposeScope();
+            mixed = AttentionCore.Run(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bias, null, Tables, Weights.ForwardType).MoveToOuterDisposeScope();
         }
         Observe(observer, spec.HiddenSite, mixed);
         return Linear(spec.Output, mixed).MoveToOuterDisposeScope();

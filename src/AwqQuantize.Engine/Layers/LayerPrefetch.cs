@@ -30,7 +30,12 @@ public sealed class LayerPrefetch(DecoderModel model, bool ahead) : IDisposable
         {
             Drop();
             nextIndex = index + 1;
-            next = Task.Run(() => model.ReadLayer(nextIndex));
+            next = Task.Run(() =>
+            {
+                var read = model.ReadLayer(nextIndex);
+                read.Pin(model.Compute);
+                return read;
+            });
         }
         return layer;
     }

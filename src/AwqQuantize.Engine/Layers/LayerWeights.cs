@@ -12,7 +12,11 @@ public sealed class LayerWeights : IDisposable
 {
     private readonly LayerGraph graph;
     private readonly Dictionary<string, Tensor> tensors = [];
+    private readonly Dictionary<string, int> revisions = [];
+    private readonly List<IDisposable> pins = [];
     private IDisposable? reserved;
+    private ScalarType forwardType = ScalarType.Float32;
+    private bool exact;
 
     private LayerWeights(LayerGraph graph) => this.graph = graph;
 
@@ -24,12 +28,30 @@ public sealed class LayerWeights : IDisposable
 
     public bool Contains(string name) => tensors.ContainsKey(name);
 
+    /// <summary>What the products of a forward are made in: what the device prefers, or float32 while <see cref="Exactly"/> holds.</summary>
+    public ScalarType ForwardType => exact ? ScalarType.Float32 : forwardType;
+
+    /// <summary>Forwards are made in float32 until the result is disposed: what decides something, or is reported, is measured so.</summary>
+    public IDisposable Exactly()
+    {
+        var before = exact;
+        exact = true;
+        return new Restored(() => exact = before);
+    }
+
+    /// <summary>How often a tensor was changed, so that copies of it can follow.</summary>
+    public int Revision(string name) => revisions.GetValueOrDefault(name);
+
+    /// <summary>Notes that a tensor was changed in place.</summary>
+    public void Touch(string name) => revisions[name] = Revision(name) + 1;
+
     /// <summary>Replaces a tensor; the old one is disposed. Takes ownership.</summary>
     public void Set(string name, Tensor value)
     {
         var old = tensors[name];
         value.DetachFromDisposeScope();
         tensors[name] = value;
+        Touch(name);
         if (!ReferenceEquals(old, value))
             old.Dispose();
     }
@@ -61,6 +83,27 @@ public sealed class LayerWeights : IDisposable
         }
     }
 
+    /// <summary>Fixes the tensors in host memory, so that <see cref="MoveTo"/> is quick; any thread may do it ahead.</summary>
+    public void Pin(ComputeDevice device) => pins.AddRange(tensors.Values.Select(device.Pin).OfType<IDisposable>());
+
+    /// <summary>A copy on another device.</summary>
+    /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
+    public LayerWeights CopyTo(ComputeDevice device)
+    {
+        var copy = new LayerWeights(graph) { reserved = device.Reserve(ByteSize), forwardType = device.ForwardType };
+        try
+        {
+            foreach (var (name, tensor) in tensors)
+                copy.tensors.Add(name, device.Upload(tensor).DetachFromDisposeScope());
+            return copy;
+        }
+        catch
+        {
+            copy.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Brings all tensors from the host to a device; on the host nothing happens.</summary>
     /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: they do not fit, and are where they were.</exception>
     public void MoveTo(ComputeDevice device)
@@ -71,24 +114,38 @@ public sealed class LayerWeights : IDisposable
         {
             foreach (var (name, tensor) in tensors)
                 moved.Add(name, device.Upload(tensor));
+            Unpin(device);
         }
         catch
         {
+            Unpin(device);
             foreach (var tensor in moved.Values.Except(tensors.Values))
                 tensor.Dispose();
             claim.Dispose();
             throw;
         }
         Replace(moved);
-        reserved = claim;
+        (reserved, forwardType) = (claim, device.ForwardType);
     }
 
     /// <summary>Brings all tensors to the host.</summary>
     public void MoveToHost()
     {
         Replace(tensors.ToDictionary(t => t.Key, t => ComputeDevice.Download(t.Value)));
+        forwardType = ScalarType.Float32;
         reserved?.Dispose();
         reserved = null;
+    }
+
+    /// <summary>What is on its way arrives first.</summary>
+    private void Unpin(ComputeDevice? device)
+    {
+        if (pins.Count == 0)
+            return;
+        device?.Synchronize();
+        foreach (var pin in pins)
+            pin.Dispose();
+        pins.Clear();
     }
 
     private void Replace(IReadOnlyDictionary<string, Tensor> others)
@@ -147,10 +204,16 @@ public sealed class LayerWeights : IDisposable
 
     public void Dispose()
     {
+        Unpin(null);
         foreach (var tensor in tensors.Values)
             tensor.Dispose();
         tensors.Clear();
         reserved?.Dispose();
         reserved = null;
+    }
+
+    private sealed class Restored(Action restore) : IDisposable
+    {
+        public void Dispose() => restore();
     }
 }

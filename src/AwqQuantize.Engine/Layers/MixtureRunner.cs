@@ -38,7 +38,7 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
     private (Tensor Experts, Tensor Weights) Route(Tensor tokens)
     {
         using var scope = NewDisposeScope();
-        var (experts, routing) = Router.Choose(spec.Router, spec.Experts.PerToken, Linear(spec.Router.Module, tokens),
+        var (experts, routing) = Router.Choose(spec.Router, spec.Experts.PerToken, ExactLinear(spec.Router.Module, tokens),
             spec.Router.Correction is null ? null : Weights[spec.Router.Correction]);
         return (experts.MoveToOuterDisposeScope(), routing.MoveToOuterDisposeScope());
     }
