@@ -207,5 +207,18 @@ public sealed record QuantizationPlan
                 $"The run needs {DiskBytes / 1e9:F1} GB of disk at '{parent}', {free / 1e9:F1} GB are free.", "Free space, or choose another destination with -OutputPath.");
     }
 
+    /// <summary>Bits per weight of a layer's linears, those aside that are never quantised (routers, say); NaN where there are no others.</summary>
+    public double BitsOf(LayerGraph layer)
+    {
+        long bytes = 0, weights = 0;
+        foreach (var linear in layer.Linears.Where(l => l.KeepFloatReason is null))
+        {
+            var size = (long)linear.In * linear.Out;
+            weights += size;
+            bytes += FloatModules.ContainsKey(layer.Prefix + linear.Module) ? 2 * size : QuantizedBytes(size, GroupSize);
+        }
+        return 8.0 * bytes / weights;
+    }
+
     private static long QuantizedBytes(long weights, int groupSize) => weights / 2 + weights / groupSize * 2 + weights / groupSize / 2;
 }

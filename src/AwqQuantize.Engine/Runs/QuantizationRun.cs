@@ -228,6 +228,7 @@ public sealed class QuantizationRun : IDisposable
             run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
             finished.Add(run.ReadOutcome(i));
             ReportFile.WriteWhole(run.Path, Report(finished));
+            meter.Committed(i, outcome.Seconds.Values.Sum(), finished[^1].PeakMemory ?? 0);
             layer.Dispose();
             NativeHeap.Return();
         }
@@ -398,6 +399,7 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
+        LayerBits = [.. graph.Layers.Select(plan.BitsOf).Select(b => double.IsNaN(b) ? 0 : b)],
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = KindOf(device), Layers = outcomes,
         Identity = Identity(),
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
