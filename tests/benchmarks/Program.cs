@@ -6,7 +6,7 @@ if (args is not [var name, ..] || !Commands.TryGetValue(name, out var run))
     return Usage();
 }
 
-if (!name.StartsWith("tokenizer", StringComparison.Ordinal))
+if (name != "device" && !name.StartsWith("tokenizer", StringComparison.Ordinal)) // which libtorch is the user's choice there
 {
     TorchRuntime.EnsureLoaded();
 }
@@ -24,6 +24,7 @@ internal static partial class Program
     private static readonly Dictionary<string, Func<string[], int>> Commands = new()
     {
         ["engine"] = EngineBenchmark.Run,
+        ["device"] = DeviceBenchmark.Run,
         ["memory"] = MemoryBenchmark.Run,
         ["plan"] = PlanBenchmark.Run,
         ["machine"] = MachineBenchmark.Run,

@@ -48,6 +48,22 @@ public sealed unsafe class Curvature : IDisposable
     {
         if (device.IsHost)
             return From(gram);
+        var claim = device.Reserve(StageMemory.Curvature(gram.shape[0]));
+        try
+        {
+            var made = FromDevice(gram, device);
+            made.claim = claim;
+            return made;
+        }
+        catch
+        {
+            claim.Dispose();
+            throw;
+        }
+    }
+
+    private static Curvature FromDevice(Tensor gram, ComputeDevice device)
+    {
         using var scope = NewDisposeScope();
         var diagonal = gram.diagonal();
         using var host = diagonal.cpu().contiguous();
@@ -72,7 +88,7 @@ public sealed unsafe class Curvature : IDisposable
     /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
     public Curvature CopyTo(ComputeDevice device)
     {
-        var claim = device.Reserve(2L * 4 * Columns * Columns);
+        var claim = device.Reserve(StageMemory.Curvature(Columns));
         try
         {
             using var scope = NewDisposeScope();
@@ -92,6 +108,8 @@ public sealed unsafe class Curvature : IDisposable
         if (Device.IsHost)
             return;
         (H, Factor, Device) = (Moved(H), Moved(Factor), ComputeDevice.Host);
+        claim?.Dispose();
+        claim = null;
 
         static Tensor Moved(Tensor tensor)
         {

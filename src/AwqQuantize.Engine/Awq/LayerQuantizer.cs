@@ -17,9 +17,12 @@ namespace AwqQuantize.Engine.Awq;
 /// <param name="kept">Linears that stay float, and why (see <see cref="ModuleSelection"/>).</param>
 /// <param name="batch">How many rows run at once, and what to do when memory runs out.</param>
 /// <param name="cancel">Ends the work within a second.</param>
+/// <param name="team">Devices that share the work, the layer's first; null for the layer's alone.</param>
 public sealed class LayerQuantizer(
-    DecoderLayer layer, HiddenStates hidden, AwqSettings settings, IReadOnlyDictionary<string, string> kept, MicroBatch batch, CancellationToken cancel)
+    DecoderLayer layer, HiddenStates hidden, AwqSettings settings, IReadOnlyDictionary<string, string> kept, MicroBatch batch, CancellationToken cancel,
+    DeviceTeam? team = null)
 {
+    private readonly LayerReplicas replicas = new(layer, team ?? DeviceTeam.Of(layer.Compute));
     private readonly StageClock clock = new();
     private readonly List<string> warnings = [];
     private readonly List<ScaleGroupOutcome> groups = [];
@@ -36,9 +39,10 @@ public sealed class LayerQuantizer(
     /// <param name="progress">Told what is being worked on, and how much of the layer is done (0 to 1).</param>
     public LayerOutcome Run(Action<string, double>? progress = null)
     {
-        batch.LeaveDevice = layer.Compute.IsHost ? null : layer.MoveToHost;
+        batch.LeaveDevice = Leave;
+        using var others = replicas;
         // What stays float is stored in float16, so it is measured in float16, too.
-        StoredPrecision.Round(layer.Weights.Names.Where(IsStoredAsHalf).Select(n => layer.Weights[n]));
+        RoundStored(layer.Weights.Names.Where(IsStoredAsHalf));
         var blocks = settings.LeavesLayer ? layer.Graph.BlockCount : 1 + Enumerable.Range(0, layer.Graph.BlockCount).LastOrDefault(HasWork);
         var stages = Enumerable.Range(0, blocks).Sum(b => layer.Graph.SitesOf(b).Count + 1);
         var done = 0;
@@ -63,6 +67,26 @@ public sealed class LayerQuantizer(
         };
     }
 
+    /// <summary>See <see cref="MicroBatch.LeaveDevice"/>.</summary>
+    private (string Id, string Text)? Leave()
+    {
+        if (replicas.GiveUp())
+            return ("LayerOnOneDevice", $"this layer is finished on {layer.Compute} alone.");
+        if (layer.Compute.IsHost)
+            return null;
+        layer.MoveToHost();
+        return ("LayerOnCpu", "this layer is finished on the CPU.");
+    }
+
+    private void RoundStored(IEnumerable<string> names)
+    {
+        foreach (var name in names)
+        {
+            StoredPrecision.Round([layer.Weights[name]]);
+            layer.Weights.Touch(name);
+        }
+    }
+
     private bool HasWork(int block) => layer.Graph.SitesOf(block).Any(site =>
         layer.Graph.Linears.Where(l => l.Site == site).Concat(layer.Graph.ExpertsBehind(site).SelectMany(e => e)).Any(l => !kept.ContainsKey(l.Module)));
 
@@ -82,14 +106,16 @@ public sealed class LayerQuantizer(
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
         using var curvature = Factor(inputs.Statistics);
-        foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
-            if (Scale(group, curvature, magnitude, sample) is { } columns)
-            {
-                curvature.Rescale(columns);
-                inputs.Divide(columns);
-            }
-        foreach (var linear in readers)
-            Round(linear, curvature, inputs.Statistics.Tokens);
+        using (var copies = new CurvatureCopies(curvature, replicas))
+        {
+            foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
+                if (Scale(group, curvature, magnitude, sample, copies) is { } columns)
+                {
+                    copies.Rescale(columns);
+                    inputs.Divide(columns);
+                }
+            Round(readers, curvature, inputs.Statistics.Tokens, copies);
+        }
         foreach (var expert in experts)
             Quantise(block, expert, inputs, curvature);
     }
@@ -107,13 +133,15 @@ public sealed class LayerQuantizer(
         if (tokens < SiteInputs.FewestTokens)
         {
             foreach (var linear in expert.Where(l => !kept.ContainsKey(l.Module)))
+            {
                 Keep(linear, LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], settings.GroupSize, layer.Compute), 0, tokens);
+                layer.Weights.Touch(linear.Module + ".weight");
+            }
             warnings.Add($"Expert {index} saw {tokens} calibration tokens: rounded plainly.");
             return;
         }
         using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(parts[0].to(layer.Device), all.H), layer.Compute))
-            foreach (var linear in first.Where(l => !kept.ContainsKey(l.Module)))
-                Round(linear, own ?? all, tokens);
+            Round([.. first.Where(l => !kept.ContainsKey(l.Module))], own ?? all, tokens, null);
         foreach (var site in expert.Except(first).Select(l => l.Site).Distinct())
         {
             var readers = expert.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
@@ -127,10 +155,9 @@ public sealed class LayerQuantizer(
             var magnitude = statistics.MeanMagnitude();
             using var curvature = Factor(statistics);
             foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
-                if (Scale(group, curvature, magnitude, null) is { } columns)
+                if (Scale(group, curvature, magnitude, null, null) is { } columns)
                     curvature.Rescale(columns);
-            foreach (var linear in readers)
-                Round(linear, curvature, tokens);
+            Round(readers, curvature, tokens, null);
         }
     }
 
@@ -155,15 +182,13 @@ public sealed class LayerQuantizer(
         return work();
     }));
 
-    /// <summary>What a forward of so many rows needs.</summary>
-    private long ForwardBytes(int rows) =>
-        4L * rows * hidden.Length * (3L * layer.Graph.Linears.Select(l => Math.Max(l.In, l.Out)).DefaultIfEmpty(1).Max() + 4L * hidden.Width);
+    private long ForwardBytes(int rows) => StageMemory.Forward(layer.Graph, rows, hidden.Length, hidden.Width);
 
     private Curvature Factor(InputStatistics statistics)
     {
         var on = layer.Compute;
         var gram = statistics.TakeGram(on);
-        return Stage("factor", () => 3L * 4 * statistics.Channels * statistics.Channels, null, () =>
+        return Stage("factor", () => StageMemory.Factor(statistics.Channels), null, () =>
         {
             if (layer.Compute.IsHost && !on.IsHost)
                 (gram, on) = (ComputeDevice.Download(gram), layer.Compute);
@@ -173,44 +198,57 @@ public sealed class LayerQuantizer(
 
     /// <summary>Runs all rows up to a site.</summary>
     private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting) =>
-        Stage("statistics", () => ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + 4L * channels * channels, null, () =>
+        Stage("statistics", () => ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels), null, () =>
         {
-            var statistics = new InputStatistics(channels, layer.Device);
-            var observer = new SiteObserver(site, statistics, keep || withRouting, withRouting);
-            try
-            {
-                for (var from = 0; from < hidden.Rows; from += batch.Rows)
-                {
-                    cancel.ThrowIfCancellationRequested();
-                    var count = Math.Min(batch.Rows, hidden.Rows - from);
-                    using var rows = hidden.View(from, count);
-                    using var entrance = rows.to(layer.Device);
-                    observer.Run(o => layer.RunBlock(block, entrance, o));
-                    hidden.Release(from, count);
-                }
-                return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length);
-            }
-            catch
-            {
-                statistics.Dispose();
-                observer.DisposeKept();
-                throw;
-            }
+            replicas.Prepare();
+            var count = Math.Min(replicas.Count, (hidden.Rows + batch.Rows - 1) / batch.Rows);
+            return SiteInputs.Merge(DeviceTeam.Share(count, member => Gather(member, count, block, site, channels, keep || withRouting, withRouting)));
         });
 
+    /// <summary>Every so manyth micro-batch, on one device.</summary>
+    private SiteInputs Gather(int member, int members, int block, string site, int channels, bool keep, bool withRouting)
+    {
+        var own = replicas.On(member);
+        using var working = member == 0 ? null : own.Compute.Reserve(ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels));
+        var statistics = new InputStatistics(channels, own.Device);
+        var observer = new SiteObserver(site, statistics, keep, withRouting);
+        var claim = keep ? own.Compute.Reserve(4L * hidden.Tokens * channels / members) : null;
+        try
+        {
+            for (var from = member * batch.Rows; from < hidden.Rows; from += members * batch.Rows)
+            {
+                cancel.ThrowIfCancellationRequested();
+                var count = Math.Min(batch.Rows, hidden.Rows - from);
+                using var rows = hidden.View(from, count);
+                using var entrance = rows.to(own.Device);
+                observer.Run(o => own.RunBlock(block, entrance, o));
+                hidden.Release(from, count);
+            }
+            return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length, claim);
+        }
+        catch
+        {
+            claim?.Dispose();
+            statistics.Dispose();
+            observer.DisposeKept();
+            throw;
+        }
+    }
+
     /// <summary>Searches, folds and checks the scales of a group. Returns the scale of each input column, or null for no change.</summary>
-    private float[]? Scale(ScaleGroup group, Curvature curvature, float[] magnitude, Tensor? sample)
+    private float[]? Scale(ScaleGroup group, Curvature curvature, float[] magnitude, Tensor? sample, CurvatureCopies? copies)
     {
         var consumers = group.Consumers.Where(c => layer.Graph.Linears.Any(l => l.Module == c.Module) && !kept.ContainsKey(c.Module)).ToList();
         if (!settings.SearchScales || consumers.Count == 0)
             return null;
-        var best = Stage("search", () => 6L * 4 * settings.SearchRows * curvature.Columns, curvature, () =>
+        var best = Stage("search", () => StageMemory.Search(settings.SearchRows, curvature.Columns), curvature, () =>
         {
             using var scope = NewDisposeScope();
-            var search = new ScaleSearch([.. consumers.Select(c => layer.Weights[c.Module + ".weight"])], curvature, magnitude, group, settings);
+            var search = new ScaleSearch([.. consumers.Select(c => layer.Weights[c.Module + ".weight"])], curvature, magnitude, group, settings, copies);
             var candidates = search.Run(cancel);
             var identity = candidates.Single(c => c.Kind == ScaleKind.Identity);
             var chosen = candidates[0];
+            using var exactly = layer.Weights.Exactly();
             if (settings.JudgeByBlock && group.FeedsNonlinear && sample is not null && chosen.Kind != ScaleKind.Identity && consumers.Count <= 8)
                 chosen = new BlockJudge(layer, group.Block, sample.to(layer.Device)).Choose([.. candidates.Take(3).Append(identity).Distinct()], consumers, curvature.Pivots, settings);
             return (Chosen: chosen, Identity: identity);
@@ -224,6 +262,7 @@ public sealed class LayerQuantizer(
     private (double Error, bool Reverted) Fold(ScaleGroup group, float[] scales, Tensor? sample)
     {
         using var scope = NewDisposeScope();
+        using var exactly = layer.Weights.Exactly();
         var before = sample is null ? null : Output();
         ScaleFold.Apply(layer.Weights, group, scales);
         var error = before is null ? 0 : Change(before);
@@ -239,10 +278,10 @@ public sealed class LayerQuantizer(
             {
                 ScaleFold.DivideRows(linear, producer, scales);
                 CopyDequantized(linear, layer.Weights[producer.Module + ".weight"]);
+                layer.Weights.Touch(producer.Module + ".weight");
             }
-        StoredPrecision.Round(group.Producers.SelectMany(p => new[] { p.Module + ".weight", p.Module + ".bias" })
-            .Concat(group.Consumers.Select(c => c.Module + ".weight"))
-            .Where(n => layer.Weights.Contains(n) && IsStoredAsHalf(n)).Select(n => layer.Weights[n]));
+        RoundStored(group.Producers.SelectMany(p => new[] { p.Module + ".weight", p.Module + ".bias" })
+            .Concat(group.Consumers.Select(c => c.Module + ".weight")).Where(n => layer.Weights.Contains(n) && IsStoredAsHalf(n)));
         return (error, false);
 
         double Change(Tensor was)
@@ -255,15 +294,45 @@ public sealed class LayerQuantizer(
         Tensor Output() => batch.Guard("fold", hidden, () => layer.RunBlock(group.Block, sample!.to(layer.Device)));
     }
 
+    /// <summary>Linears that share an input, side by side where there are several devices.</summary>
+    private void Round(IReadOnlyList<LinearSpec> readers, Curvature curvature, long tokens, CurvatureCopies? copies)
+    {
+        if (copies is not { Count: > 1 } || readers.Count < 2)
+        {
+            foreach (var linear in readers)
+                Round(linear, curvature, tokens);
+            return;
+        }
+        cancel.ThrowIfCancellationRequested();
+        var shares = RoundingShares.Of(readers, copies.Count);
+        var results = Stage("rounding", () => 0, curvature, () =>
+        {
+            // By now the layer may be on the host, or on one device alone.
+            var members = Math.Min(copies.Count, shares.Count);
+            copies.Prepare(members);
+            return DeviceTeam.Share(members, member => new RoundingShares.Result([.. shares.Where((_, i) => i % members == member).SelectMany(s => s)
+                .Select(linear => RoundingShares.Round(linear, layer.Weights[linear.Module + ".weight"], copies.On(member), tokens, settings))]));
+        });
+        foreach (var (linear, result) in results.SelectMany(r => r.Linears).OrderBy(r => readers.TakeWhile(l => l != r.Linear).Count()).Select(r => (r.Linear, r)))
+        {
+            layer.Weights[linear.Module + ".weight"].copy_(result.Weights);
+            layer.Weights.Touch(linear.Module + ".weight");
+            Keep(linear, result.Quantized, result.Loss, tokens);
+        }
+        foreach (var result in results)
+            result.Dispose();
+    }
+
     private void Round(LinearSpec linear, Curvature curvature, long tokens)
     {
         cancel.ThrowIfCancellationRequested();
         var loss = 0.0;
-        var result = Stage("rounding", () => 6L * 4 * linear.In * linear.Out, curvature, () =>
+        var result = Stage("rounding", () => StageMemory.Rounding(linear), curvature, () =>
         {
             using var scope = NewDisposeScope();
             return LinearRounding.Round(layer.Weights[linear.Module + ".weight"], curvature, tokens, settings, out loss);
         });
+        layer.Weights.Touch(linear.Module + ".weight");
         Keep(linear, result, loss, tokens);
     }
 
@@ -280,14 +349,32 @@ public sealed class LayerQuantizer(
             from += batch.Guard("propagation", hidden, () =>
             {
                 cancel.ThrowIfCancellationRequested();
-                var count = Math.Min(batch.Rows, hidden.Rows - from);
                 using var scope = NewDisposeScope();
-                using var working = layer.Compute.Reserve(ForwardBytes(count));
-                var entrance = hidden.View(from, count).to(layer.Device);
-                hidden.Store(from, last?.Rows(from, count, hidden.Length) is { } input ? layer.Finish(block, entrance, input.to(layer.Device)) : layer.Advance(block, entrance));
-                return count;
+                replicas.Prepare();
+                var members = Math.Min(replicas.Count, (hidden.Rows - from + batch.Rows - 1) / batch.Rows);
+                // Nothing is overwritten before all have come out: the stage may have to be repeated.
+                var outputs = DeviceTeam.Share(members, member => Propagate(replicas.On(member), block, from + member * batch.Rows));
+                var stored = 0;
+                foreach (var output in outputs)
+                {
+                    hidden.Store(from + stored, output);
+                    stored += (int)output.shape[0];
+                    output.Dispose();
+                }
+                return stored;
             });
     });
+
+    /// <summary>One micro-batch through the finished block.</summary>
+    private Tensor Propagate(DecoderLayer own, int block, int from)
+    {
+        var count = Math.Min(batch.Rows, hidden.Rows - from);
+        using var scope = NewDisposeScope();
+        using var working = own.Compute.Reserve(ForwardBytes(count));
+        var entrance = hidden.View(from, count).to(own.Device);
+        var output = last?.Rows(from, count, hidden.Length) is { } input ? own.Finish(block, entrance, input.to(own.Device)) : own.Advance(block, entrance);
+        return output.DetachFromDisposeScope();
+    }
 
     /// <summary>Rows on which folds are checked and candidates judged, evenly spread.</summary>
     private Tensor Sample()

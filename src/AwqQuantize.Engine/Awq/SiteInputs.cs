@@ -6,8 +6,23 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Awq;
 
 /// <summary>What was gathered at one site: the statistics and, where experts read it, the inputs themselves and who got them.</summary>
-internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> routing, int length) : IDisposable
+internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> routing, int length, IDisposable? claim = null) : IDisposable
 {
+    private readonly IReadOnlyList<Tensor> inputs = inputs;
+    private readonly IReadOnlyList<Tensor> routing = routing;
+    private readonly IDisposable?[] claims = [claim];
+
+    /// <summary>What several devices have gathered from micro-batches that they took in turns, as one; the parts are taken over.</summary>
+    public static SiteInputs Merge(IReadOnlyList<SiteInputs> gathered)
+    {
+        foreach (var other in gathered.Skip(1))
+        {
+            gathered[0].Statistics.Add(other.Statistics);
+            other.Statistics.Dispose();
+        }
+        return gathered.Count == 1 ? gathered[0] : new SiteInputs(gathered, length: gathered[0].Length);
+    }
+
     /// <summary>An expert with fewer tokens than this tells nothing of its inputs.</summary>
     public const int FewestTokens = 16;
 
@@ -15,6 +30,14 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
 
     /// <summary>The inputs of all tokens, in parts of [tokens, channels]; they belong to this object.</summary>
     public IReadOnlyList<Tensor> All => inputs;
+
+    private SiteInputs(IReadOnlyList<SiteInputs> gathered, int length)
+        : this(gathered[0].Statistics, InTurns(gathered, g => g.inputs), InTurns(gathered, g => g.routing), length) => claims = [.. gathered.SelectMany(g => g.claims)];
+
+    private int Length => length;
+
+    private static List<Tensor> InTurns(IReadOnlyList<SiteInputs> gathered, Func<SiteInputs, IReadOnlyList<Tensor>> parts) =>
+        [.. Enumerable.Range(0, parts(gathered[0]).Count).SelectMany(turn => gathered.Select(parts).Where(p => turn < p.Count).Select(p => p[turn]))];
 
     /// <summary>The inputs of one expert, [its tokens, channels].</summary>
     public Tensor Of(int expert)
@@ -68,5 +91,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
         Statistics.Dispose();
         foreach (var part in inputs.Concat(routing))
             part.Dispose();
+        foreach (var taken in claims)
+            taken?.Dispose();
     }
 }

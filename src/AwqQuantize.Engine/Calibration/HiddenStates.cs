@@ -37,6 +37,24 @@ public sealed unsafe class HiddenStates : IDisposable
         pinned = OnDevice || OnDisk ? null : this.user?.Pin(buffer);
     }
 
+    /// <summary>Makes room for them: in the device's memory where they are to be there, else in host memory, else in a file.</summary>
+    /// <param name="onDevice">Whether the device has room for them beside a layer.</param>
+    /// <param name="file">Where host memory has none.</param>
+    /// <param name="tell">Told where the device has less than it said.</param>
+    public static HiddenStates Place(int rows, int length, int width, ComputeDevice device, bool onDevice, string? file, Action<string> tell)
+    {
+        if (onDevice)
+            try
+            {
+                return new HiddenStates(rows, length, width, device: device);
+            }
+            catch (Exception e) when (OutOfMemory.Is(e))
+            {
+                tell("Hidden states stay in host memory: the device has less than it said.");
+            }
+        return new HiddenStates(rows, length, width, file, user: device);
+    }
+
     public int Rows { get; }
 
     /// <summary>Tokens per row.</summary>

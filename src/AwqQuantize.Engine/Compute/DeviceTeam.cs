@@ -17,6 +17,11 @@ public sealed class DeviceTeam
 
     public ComputeDevice Lead => Members[0];
 
+    /// <summary>What results depend on: the kind of the devices and how many there are, for that decides the order of sums; not which of several alike.</summary>
+    public string Kind => Lead.Name.Split(':')[0] + (Members.Count > 1 ? $" x {Members.Count}" : "");
+
+    public override string ToString() => string.Join(',', Members);
+
     /// <summary>
     /// Lets some members work at the same time, each on a thread of its own, for a device's answers are waited for. Tensors that are
     /// to outlive the work are detached from its dispose scope. Results come in the order of the members, whoever is done first.

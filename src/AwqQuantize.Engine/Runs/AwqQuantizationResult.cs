@@ -53,6 +53,9 @@ public sealed record AwqQuantizationResult
     /// <summary>The device it ran on, e.g. <c>cpu</c>.</summary>
     public required string Device { get; init; }
 
+    /// <summary>Most bytes of the (first) device's own memory that were taken; 0 on the CPU.</summary>
+    public long DevicePeakMemory { get; init; }
+
     /// <summary>In the order of the layers.</summary>
     public required IReadOnlyList<LayerOutcome> Layers { get; init; }
 

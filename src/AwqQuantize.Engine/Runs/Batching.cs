@@ -8,8 +8,28 @@ public sealed record Batching(int RowsAtOnce, long KeptInputBytes)
     // Enough for the matrix kernels' peak, few enough to stay small.
     private const int TokensAtOnce = 2048;
 
+    // On a device, whose many units want more at once.
+    private const int DeviceTokensAtOnce = 16_384;
+
     // Part of the limit that is planned with; the rest is for what cannot be foreseen.
     private const double Part = 0.9;
+
+    /// <summary>What fits a device, in the same order; less is found out on the way.</summary>
+    /// <param name="memory">Knows what each choice needs.</param>
+    /// <param name="rows">Calibration rows.</param>
+    /// <param name="length">Tokens per row.</param>
+    /// <param name="devices">How many share the rows.</param>
+    /// <param name="free">Bytes that the device has.</param>
+    /// <param name="keptInputs">Bytes of inputs that are kept where there is room.</param>
+    public static Batching ForDevice(MemoryEstimate memory, int rows, int length, int devices, long free, long keptInputs)
+    {
+        var room = (long)(free * Part);
+        foreach (var kept in new[] { keptInputs, 0 })
+            for (var atOnce = Math.Max(1, Math.Min((rows + devices - 1) / devices, DeviceTokensAtOnce / Math.Max(1, length))); atOnce > 0; atOnce /= 2)
+                if (memory.OnDevice(atOnce, kept) <= room)
+                    return new Batching(atOnce, kept);
+        return new Batching(1, 0);
+    }
 
     /// <summary>What fits, in the order of the retreat: keep no inputs, fewer rows at once, hidden states on disk.</summary>
     /// <param name="memory">Knows what each choice needs.</param>

@@ -53,6 +53,38 @@ public sealed class MemoryEstimate
         return most + Slack;
     }
 
+    /// <summary>Bytes that a device needs for the widest layer, hidden states apart.</summary>
+    /// <param name="rowsAtOnce">Rows that run together.</param>
+    /// <param name="keptInputs">Most bytes of a block's last inputs that are kept.</param>
+    public long OnDevice(int rowsAtOnce, long keptInputs) => Distinct().Select(layer =>
+    {
+        var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
+        var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
+        var forward = StageMemory.Forward(layer, rowsAtOnce, length, graph.HiddenSize);
+        var most = forward;
+        for (var block = 0; block < layer.BlockCount; block++)
+        {
+            var sites = layer.SitesOf(block);
+            foreach (var site in sites)
+            {
+                var readers = quantized.Where(l => l.Site == site).ToList();
+                var experts = layer.ExpertsBehind(site).SelectMany(e => e).Where(quantized.Contains).ToList();
+                if (readers.Count + experts.Count == 0)
+                    continue;
+                var channels = readers.Concat(experts).First().In;
+                var inputs = 4L * rows * length * channels;
+                if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
+                    inputs = 0;
+                var rounding = readers.Concat(experts).Max(StageMemory.Rounding);
+                // Each expert has a curvature of its own beside that of all tokens.
+                var curvatures = StageMemory.Curvature(channels) + experts.Select(l => StageMemory.Curvature(l.In) + StageMemory.Factor(l.In)).DefaultIfEmpty().Max();
+                most = Math.Max(most, inputs + Math.Max(Math.Max(StageMemory.Gram(channels) + forward, forward), StageMemory.Gram(channels) + curvatures
+                    + Math.Max(StageMemory.Factor(channels), Math.Max(StageMemory.Search(options.Settings.SearchRows, channels), rounding))));
+            }
+        }
+        return layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + most;
+    }).DefaultIfEmpty().Max();
+
     /// <summary>Layers of one shape need the same.</summary>
     private IEnumerable<LayerGraph> Distinct() => graph.Layers.DistinctBy(l => (l.Linears.Count, l.Linears.Sum(x => (long)x.In * x.Out), l.Parameters.Count));
 

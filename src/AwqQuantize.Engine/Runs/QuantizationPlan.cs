@@ -58,8 +58,17 @@ public sealed record QuantizationPlan
     /// <summary>Predicted peak of resident memory, in bytes.</summary>
     public required long PeakMemory { get; init; }
 
-    /// <summary>Bytes of it that a layer takes while it is worked on; what a device must have, hidden states apart.</summary>
-    public required long LayerMemory { get; init; }
+    /// <summary>Bytes of a device's own memory that a layer takes while it is worked on; 0 on the CPU.</summary>
+    public long DeviceLayerMemory { get; init; }
+
+    /// <summary>Whether hidden states are kept in the device's memory as well.</summary>
+    public bool HiddenStatesOnDevice { get; init; }
+
+    /// <summary>Predicted peak of the (first) device's own memory, in bytes; 0 on the CPU.</summary>
+    public long DevicePeakMemory => DeviceLayerMemory + (HiddenStatesOnDevice ? HiddenStatesBytes : 0);
+
+    /// <summary>Bytes of the hidden states, wherever they are.</summary>
+    public required long HiddenStatesBytes { get; init; }
 
     /// <summary>Bytes of it that are hidden states; 0 where they are on disk.</summary>
     public required long HiddenStatesMemory { get; init; }
@@ -96,7 +105,8 @@ public sealed record QuantizationPlan
     /// <param name="length">Tokens per row.</param>
     /// <param name="resident">Bytes that the process holds already; 0 for a fresh one.</param>
     /// <param name="speed">Of the machine, where a duration is wanted.</param>
-    public static QuantizationPlan Make(QuantizationOptions options, ModelGraph graph, ModelFolder folder, int rows, int length, long resident = 0, MachineSpeed? speed = null)
+    /// <param name="team">Where layers are worked on; null for the CPU.</param>
+    public static QuantizationPlan Make(QuantizationOptions options, ModelGraph graph, ModelFolder folder, int rows, int length, long resident = 0, MachineSpeed? speed = null, DeviceTeam? team = null)
     {
         var floating = new Dictionary<string, string>();
         var work = new List<WorkEstimate>();
@@ -106,6 +116,10 @@ public sealed record QuantizationPlan
         var limit = options.MemoryLimit ?? ProcessMemory.Available;
         var start = Math.Max(resident, rows == 0 ? MemoryEstimate.FreshWithoutTorch : MemoryEstimate.FreshProcess);
         var batching = Batching.Choose(memory, rows, length, limit - start, options.Settings.KeptInputBytes, out var onDisk);
+        var free = team is { Lead.IsHost: false } && rows > 0 ? team.Lead.FreeMemory : 0;
+        if (free > 0)
+            batching = Batching.ForDevice(memory, rows, length, team!.Members.Count, free, options.Settings.KeptInputBytes);
+        var onDevice = free > 0 ? memory.OnDevice(batching.RowsAtOnce, batching.KeptInputBytes) : 0;
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         foreach (var layer in graph.Layers)
         {
@@ -149,7 +163,7 @@ public sealed record QuantizationPlan
             DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
             PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
-            LayerMemory = memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
+            DeviceLayerMemory = onDevice, HiddenStatesOnDevice = onDevice > 0 && onDevice + memory.HiddenStates < free * 0.9, HiddenStatesBytes = memory.HiddenStates,
             Speed = speed,
             LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),

@@ -38,7 +38,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
     private bool plain; // rounded without calibration
-    private readonly ComputeDevice? device; // null where nothing is computed with tensors: plain rounding needs no libtorch
+    private readonly DeviceTeam? team; // null where nothing is computed with tensors: plain rounding needs no libtorch
     private QuantizationPlan plan;
     private readonly ArchitectureCatalog catalog;
     private TuningOutcome? tuning;
@@ -48,7 +48,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly Action<string>? probe;
     private long peak;
 
-    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? chosen)
+    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, DeviceTeam? chosen)
     {
         (this.options, this.observer, this.cancel, this.probe) = (options, observer, cancel, probe);
         Destination.Check(options);
@@ -76,9 +76,9 @@ public sealed class QuantizationRun : IDisposable
             if (plain)
                 return;
             TorchRuntime.EnsureLoaded();
-            device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
-            if (plan.Duration > WorthMeasuring)
-                plan = MakePlan(MachineSpeed.Measure(device, graph));
+            team = chosen ?? new DeviceTeam(Devices.ChooseAll(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto"));
+            if (!team.Lead.IsHost || plan.Duration > WorthMeasuring)
+                plan = MakePlan(MachineSpeed.Measure(team.Lead, graph));
         }
         catch
         {
@@ -87,10 +87,10 @@ public sealed class QuantizationRun : IDisposable
         }
     }
 
-    private string DeviceName => device?.ToString() ?? "cpu";
+    private string DeviceName => team?.ToString() ?? "cpu";
 
     private QuantizationPlan MakePlan(MachineSpeed speed) =>
-        QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed);
+        QuantizationPlan.Make(options, graph, folder, rows?.Rows.Count ?? 0, rows?.Length ?? 0, ProcessMemory.Resident + MemoryEstimate.Warming, speed, team);
 
     /// <summary>What a run would do; nothing is computed or written.</summary>
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
@@ -110,10 +110,10 @@ public sealed class QuantizationRun : IDisposable
     public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null) =>
         Execute(options, observer, cancel, probe, null);
 
-    /// <param name="device">Where to compute; null for what the options say.</param>
-    internal static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? device)
+    /// <param name="team">Where to compute; null for what the options say.</param>
+    internal static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, DeviceTeam? team)
     {
-        using var run = new QuantizationRun(options, observer, cancel, probe, device);
+        using var run = new QuantizationRun(options, observer, cancel, probe, team);
         return run.Execute();
     }
 
@@ -136,7 +136,7 @@ public sealed class QuantizationRun : IDisposable
         if (graph.UnreadConfigKeys.Count > 0)
             observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
         observer.Decision(string.Create(CultureInfo.InvariantCulture,
-            $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB), {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
+            $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB){(plan.DevicePeakMemory > 0 ? $", {plan.DevicePeakMemory / 1e6:F0} MB of GPU memory{(plan.HiddenStatesOnDevice ? " with the hidden states" : "")}" : "")}, {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
         var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
         var calibrated = plain ? [] : Calibrated(run, meter, first);
         var outcomes = plain ? PlainOutcomes() : calibrated; // a guess at the architecture may turn out wrong on the way
@@ -171,7 +171,7 @@ public sealed class QuantizationRun : IDisposable
     private List<LayerOutcome> Calibrated(RunFolder run, ProgressMeter meter, int first)
     {
         using var inference = no_grad();
-        using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), device!);
+        using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), team!.Lead);
         if (!File.Exists(run.OuterPart))
         {
             meter.Stage("embedding and head", 0);
@@ -206,20 +206,20 @@ public sealed class QuantizationRun : IDisposable
         meter.Begin();
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         var finished = Enumerable.Range(0, first).Select(run.ReadOutcome).ToList();
-        using var layers = new LayerPrefetch(model, ahead: !device!.IsHost);
+        using var layers = new LayerPrefetch(model, ahead: !team!.Lead.IsHost);
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
             cancel.ThrowIfCancellationRequested();
             using var layer = layers.Take(i);
-            if (layer.Compute != device)
-                Warn("LayerOnCpu", $"Layer {i} does not fit the memory of {device}: it is worked on by the CPU.");
+            if (layer.Compute != team.Lead)
+                Warn("LayerOnCpu", $"Layer {i} does not fit the memory of {team.Lead}: it is worked on by the CPU.");
             CheckFinite(layer);
             // The disk works on the next layer while the processor works on this one.
             if (i + 1 < graph.LayerCount)
                 foreach (var name in graph.Layers[i + 1].TensorNames.Where(folder.Tensors.ContainsKey))
                     folder.Prefetch(name);
-            var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel);
+            var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel, team);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
@@ -282,7 +282,7 @@ public sealed class QuantizationRun : IDisposable
     private HiddenStates Enter(DecoderModel model, RunFolder run, int first, Batching batching)
     {
         var length = first == 0 ? rows!.Length : run.ReadOutcome(first - 1).SequenceLength;
-        var hidden = NewHiddenStates(length, run);
+        var hidden = HiddenStates.Place(rows!.Rows.Count, length, graph.HiddenSize, team!.Lead, plan.HiddenStatesOnDevice, plan.HiddenStatesOnDisk ? run.Spill : null, observer.Decision);
         if (first > 0)
         {
             using var stream = run.OpenHidden(first);
@@ -300,25 +300,6 @@ public sealed class QuantizationRun : IDisposable
         NativeHeap.Trim();
         return hidden;
     }
-
-    /// <summary>On the device where they leave room for the rest, else in host memory, else in a file.</summary>
-    private HiddenStates NewHiddenStates(int length, RunFolder run)
-    {
-        var bytes = 4L * rows!.Rows.Count * length * graph.HiddenSize;
-        if (!device!.IsHost && bytes + plan.LayerMemory < device.FreeMemory * 0.9)
-            try
-            {
-                return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, device: device);
-            }
-            catch (Exception e) when (OutOfMemory.Is(e))
-            {
-                observer.Decision("Hidden states stay in host memory: the device has less than it says.");
-            }
-        return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
-    }
-
-    /// <summary>Results depend on the kind of device, not on which of several alike it is.</summary>
-    private static string KindOf(ComputeDevice? device) => device?.Name.Split(':')[0] ?? "cpu";
 
     private void CheckFinite(DecoderLayer layer)
     {
@@ -349,7 +330,7 @@ public sealed class QuantizationRun : IDisposable
     private Dictionary<string, string> Fingerprint() => new(Identity())
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Device"] = KindOf(device).ToUpperInvariant(),
+        ["Device"] = (team?.Kind ?? "cpu").ToUpperInvariant(),
     };
 
     /// <summary>The same without what a finished checkpoint is not made again for.</summary>
@@ -400,7 +381,7 @@ public sealed class QuantizationRun : IDisposable
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
         LayerBits = [.. graph.Layers.Select(plan.BitsOf).Select(b => double.IsNaN(b) ? 0 : b)],
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = KindOf(device), Layers = outcomes,
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = team?.Kind ?? "cpu", Layers = outcomes,
         Identity = Identity(),
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
@@ -411,7 +392,7 @@ public sealed class QuantizationRun : IDisposable
         Path = plan.Path, SourcePath = folder.Path, Architecture = graph.ModelType, SourceSize = folder.ByteSize, Size = plan.Size,
         BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize, QuantizedModules = outcomes.Sum(o => o.Linears.Count),
         FloatModules = plan.FloatModules, Sensitivity = sensitivity, Tuning = tuning, Duration = duration, PeakMemory = Math.Max(peak, Peak()),
-        Device = DeviceName, Layers = outcomes, Warnings = warnings,
+        Device = DeviceName, DevicePeakMemory = team?.Lead.PeakMemory ?? 0, Layers = outcomes, Warnings = warnings,
     };
 
     /// <summary>Most memory since this was last asked.</summary>

@@ -23,6 +23,8 @@ internal static class PlanText
             text.Append($" Then up to {tuning.Steps} steps of end-to-end tuning of group scales, norms{(tuning.TunesCodes ? ", biases and codes" : " and biases")} over {tuning.TokensPerStep} tokens each.");
         text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory");
         text.Append(plan.HiddenStatesOnDisk ? " (hidden states are kept on disk)" : plan.HiddenStatesMemory > 0 ? $" ({Display.Size(plan.HiddenStatesMemory)} of it hidden states)" : "");
+        if (plan.DevicePeakMemory > 0)
+            text.Append($", {Display.Size(plan.DevicePeakMemory)} of GPU memory{(plan.HiddenStatesOnDevice ? " (hidden states included)" : " (hidden states stay in host memory)")}");
         text.Append($", {Display.Size(plan.DiskBytes)} of disk");
         text.Append(plan.Duration is { } duration ? $", and {Display.Duration(duration)} as busy as the machine is now." : ".");
         foreach (var reason in plan.FloatModules.GroupBy(f => f.Value).OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal))

@@ -4,21 +4,28 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Tests.Compute;
 
 /// <summary>A device that computes on the CPU, in tensors of its own, behind a memory limit: what a GPU that is too small does.</summary>
-internal sealed class SimulatedDevice(long limit) : ComputeDevice
+internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forwardType = ScalarType.Float32) : ComputeDevice
 {
     private readonly Lock gate = new();
 
-    public override string Name => "simulated:0";
+    public override string Name => $"simulated:{index}";
 
     public override Device Torch => CPU;
 
     public override bool IsHost => false;
+
+    public override ScalarType ForwardType => forwardType;
 
     public override long FreeMemory => limit - Used;
 
     public long Used { get; private set; }
 
     public long Peak { get; private set; }
+
+    public override long PeakMemory => Peak;
+
+    /// <summary>Tensors of the host that are fixed in their place now, and that ever were.</summary>
+    public (int Now, int Ever) Pinned { get; private set; }
 
     /// <summary>Requests that were refused.</summary>
     public int Refused { get; private set; }
@@ -37,6 +44,22 @@ internal sealed class SimulatedDevice(long limit) : ComputeDevice
             Used += bytes;
             Peak = Math.Max(Peak, Used);
             return new Claim(this, bytes);
+        }
+    }
+
+    public override IDisposable? Pin(Tensor host)
+    {
+        lock (gate)
+            Pinned = (Pinned.Now + 1, Pinned.Ever + 1);
+        return new Pin1(this);
+    }
+
+    private sealed class Pin1(SimulatedDevice device) : IDisposable
+    {
+        public void Dispose()
+        {
+            lock (device.gate)
+                device.Pinned = (device.Pinned.Now - 1, device.Pinned.Ever);
         }
     }
 

@@ -99,8 +99,10 @@ public sealed partial class TorchLibraryTests : IDisposable
         Assert.True(process.ExitCode == 0, output);
         var loaded = File.ReadAllLines(answer);
         Assert.Equal("6", loaded[0]);
-        foreach (var library in Libraries)
+        foreach (var library in Libraries.Where(l => l != "libtorch.so"))
             Assert.Equal(Path.Combine(lib, library), Assert.Single(loaded, l => Path.GetFileName(l) == library));
+        // It would bring CUDA's half along.
+        Assert.DoesNotContain(loaded, l => Path.GetFileName(l) == "libtorch.so");
         Assert.Single(loaded, l => Path.GetDirectoryName(l) == TorchRuntime.NativeDirectory && Path.GetFileName(l).Contains("LibTorchSharp", StringComparison.Ordinal));
     }
 
