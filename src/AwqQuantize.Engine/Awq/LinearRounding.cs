@@ -7,7 +7,7 @@ namespace AwqQuantize.Engine.Awq;
 /// <summary>The way of one linear from float to codes: fit the ranges, round, descend.</summary>
 public static unsafe class LinearRounding
 {
-    private const int SampledRows = 64;
+    internal const int SampledRows = 64;
 
     /// <summary>Quantises a linear on its curvature.</summary>
     /// <param name="weights">[out, in] float32 where the curvature is, already folded; overwritten with the dequantised weights.</param>

@@ -22,6 +22,16 @@ internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, l
     /// <summary>[rows, groups], each 0 to 15.</summary>
     public Tensor Zeros => zeros;
 
+    /// <summary>A copy of some rows.</summary>
+    /// <param name="index">[count] int64.</param>
+    public TensorLinear Select(Tensor index)
+    {
+        var copy = new TensorLinear(groupSize, scales.index_select(0, index), zeros.index_select(0, index), index.shape[0], columns);
+        using var codes = Codes.index_select(0, index);
+        copy.Codes.copy_(codes);
+        return copy;
+    }
+
     /// <summary>Rounds every weight to the nearest code of its group.</summary>
     public void Nearest(Tensor weights)
     {

@@ -9,7 +9,7 @@ namespace AwqQuantize.Engine.Awq;
 /// <see cref="NearestRounding"/> as operations on whole tensors, for devices whose memory no loop of the host reaches. The same
 /// formulas in the same order, in float32; sums may differ in their last bits, and with them a choice between equals.
 /// </summary>
-internal static class TensorRounding
+internal static unsafe class TensorRounding
 {
     private const int Block = 128;
     private const int Passes = 3;
@@ -31,25 +31,45 @@ internal static class TensorRounding
         var compensated = settings.Rounding == RoundingMode.Compensated;
         var importance = settings.FitRanges ? compensated ? curvature.Device.Upload(tensor(curvature.Pivots)) : curvature.H.diagonal() : null;
         var linear = Fit(weights, importance, settings.GroupSize);
+        double? gain = null;
         if (compensated)
         {
+            var nearest = SampledLoss(weights, curvature, linear, nearest: true);
             loss = Compensate(weights, curvature, linear, null);
             var affordable = Math.Max(1, settings.SweepBudget * tokens / weights.shape[1]);
             for (var sweep = 0; sweep < Math.Min(settings.Sweeps, affordable); sweep++)
             {
-                var gain = Descend(weights, curvature, linear, settings.RefitScales);
-                loss -= gain;
-                if (gain < 1e-3 * loss)
+                var fallen = Descend(weights, curvature, linear, settings.RefitScales);
+                loss -= fallen;
+                if (fallen < 1e-3 * loss)
                     break;
             }
+            gain = nearest > 0 ? 1 - SampledLoss(weights, curvature, linear, nearest: false) / nearest : null;
         }
         else
         {
             linear.Nearest(weights);
             loss = Loss(linear.Dequantize().sub_(weights), curvature);
         }
+        var result = linear.ToHost();
+        result.RoundingGain = gain;
+        if (settings.KeepResiduals)
+            result.KeepResiduals(TensorMemory.Floats(ComputeDevice.Download(weights).contiguous()));
         weights.copy_(linear.Dequantize());
-        return linear.ToHost();
+        return result;
+    }
+
+    /// <summary>Loss of evenly spread rows, as they are rounded or as rounding to nearest would leave them.</summary>
+    private static double SampledLoss(Tensor weights, Curvature curvature, TensorLinear linear, bool nearest)
+    {
+        using var scope = NewDisposeScope();
+        var (rows, count) = (weights.shape[0], Math.Min(LinearRounding.SampledRows, weights.shape[0]));
+        var index = tensor(Enumerable.Range(0, (int)count).Select(i => (2L * i + 1) * rows / (2 * count)).ToArray(), device: weights.device);
+        var own = weights.index_select(0, index);
+        var sampled = linear.Select(index);
+        if (nearest)
+            sampled.Nearest(own);
+        return Loss(sampled.Dequantize().sub_(own), curvature);
     }
 
     /// <summary>Ranges that span minimum and maximum, nearest codes.</summary>

@@ -57,7 +57,7 @@ internal sealed class CudaDevice : ComputeDevice
 
     public override void Synchronize() => cuda.synchronize(Torch);
 
-    public override Tensor Upload(Tensor tensor) => tensor.to(Torch, tensor.dtype, non_blocking: true);
+    public override Tensor Upload(Tensor tensor) => tensor.to(Torch, non_blocking: true);
 
     private sealed class Stage(CudaDevice gpu) : IDisposable
     {

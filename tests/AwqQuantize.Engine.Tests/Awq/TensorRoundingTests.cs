@@ -68,7 +68,7 @@ public sealed unsafe class TensorRoundingTests
     public void MakesTheSameChoicesAsTheLoops(RoundingMode mode, bool fit, int sweeps)
     {
         const int Rows = 40, N = 320, Size = 64;
-        var settings = new AwqSettings { GroupSize = Size, Rounding = mode, FitRanges = fit, Sweeps = sweeps };
+        var settings = new AwqSettings { GroupSize = Size, Rounding = mode, FitRanges = fit, Sweeps = sweeps, KeepResiduals = true };
         var (a, b) = (ToTensor(Normal(Rows, N, 21)), ToTensor(Normal(Rows, N, 21)));
         using var host = Curvature.From(ToTensor(Gram(Activations(700, N, 22))));
         using var device = Curvature.From(ToTensor(Gram(Activations(700, N, 22))), Device);
@@ -79,6 +79,9 @@ public sealed unsafe class TensorRoundingTests
         Assert.True(Equal(loops.Scales, tensors.Scales) > 0.99, $"{Equal(loops.Scales, tensors.Scales):P2} of the scales are the same");
         Assert.True(Equal(loops.Zeros, tensors.Zeros) > 0.99, $"{Equal(loops.Zeros, tensors.Zeros):P2} of the zero points are the same");
         Assert.True(Equal(loops.Codes, tensors.Codes) > 0.98, $"{Equal(loops.Codes, tensors.Codes):P2} of the codes are the same");
+        Assert.True(Equal(loops.Residuals!, tensors.Residuals!) > 0.98, $"{Equal(loops.Residuals!, tensors.Residuals!):P2} of the residuals are the same");
+        Assert.Equal(loops.RoundingGain is null, tensors.RoundingGain is null);
+        Assert.Equal(loops.RoundingGain ?? 0, tensors.RoundingGain ?? 0, 2e-3);
         Assert.All(tensors.Scales, s => Assert.True(s > 0 && (float)(Half)s == s));
         Assert.All(tensors.Codes.Concat(tensors.Zeros), c => Assert.InRange(c, (byte)0, (byte)15));
 
