@@ -52,7 +52,7 @@ internal sealed unsafe class BlockJudge(DecoderLayer layer, int block, Tensor sa
         if (!layer.Compute.IsHost)
         {
             var weights = settings.FitRanges ? layer.Compute.Upload(tensor(weight)) : null;
-            layer.Weights[consumer.Module + ".weight"].copy_(TensorRounding.Nearest(original, scales, weights, settings.GroupSize));
+            layer.Weights[consumer.Module + ".weight"].copy_(TensorRounding.Nearest(original, scales, weights, settings.GroupSize, layer.Compute));
             return;
         }
         var scaled = original * scales;

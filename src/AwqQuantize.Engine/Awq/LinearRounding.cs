@@ -57,7 +57,7 @@ public static unsafe class LinearRounding
     public static QuantizedLinear Plain(Tensor weights, int groupSize, ComputeDevice device)
     {
         if (!device.IsHost)
-            return TensorRounding.Plain(weights, groupSize);
+            return TensorRounding.Plain(weights, groupSize, device);
         var linear = new QuantizedLinear((int)weights.shape[0], (int)weights.shape[1], groupSize);
         var w = TensorMemory.Floats(weights);
         RangeFit.Fit(w, null, linear);

@@ -25,21 +25,25 @@ internal static unsafe class TensorRounding
 
     /// <summary>The way of one linear from float to codes, as <see cref="LinearRounding.Round"/> goes it.</summary>
     /// <param name="weights">[out, in] float32 on the curvature's device; overwritten with the dequantised weights.</param>
-    public static QuantizedLinear Round(Tensor weights, Curvature curvature, long tokens, AwqSettings settings, out double loss)
+    public static QuantizedLinear Round(Tensor weights, Curvature curvature, long tokens, AwqSettings settings, out double loss) =>
+        Round(weights, curvature, tokens, settings, FusedRounding.Of(curvature.Device), out loss);
+
+    /// <param name="kernels">For the element-wise core; null for torch's operations.</param>
+    public static QuantizedLinear Round(Tensor weights, Curvature curvature, long tokens, AwqSettings settings, IRoundingKernels? kernels, out double loss)
     {
         using var scope = NewDisposeScope();
         var compensated = settings.Rounding == RoundingMode.Compensated;
         var importance = settings.FitRanges ? compensated ? curvature.Device.Upload(tensor(curvature.Pivots)) : curvature.H.diagonal() : null;
-        var linear = Fit(weights, importance, settings.GroupSize);
+        var linear = Fit(weights, importance, settings.GroupSize, kernels);
         double? gain = null;
         if (compensated)
         {
             var nearest = SampledLoss(weights, curvature, linear, nearest: true);
-            loss = Compensate(weights, curvature, linear, null);
+            loss = Compensate(weights, curvature, linear, null, kernels);
             var affordable = Math.Max(1, settings.SweepBudget * tokens / weights.shape[1]);
             for (var sweep = 0; sweep < Math.Min(settings.Sweeps, affordable); sweep++)
             {
-                var fallen = Descend(weights, curvature, linear, settings.RefitScales);
+                var fallen = Descend(weights, curvature, linear, settings.RefitScales, kernels);
                 loss -= fallen;
                 if (fallen < 1e-3 * loss)
                     break;
@@ -73,10 +77,10 @@ internal static unsafe class TensorRounding
     }
 
     /// <summary>Ranges that span minimum and maximum, nearest codes.</summary>
-    public static QuantizedLinear Plain(Tensor weights, int groupSize)
+    public static QuantizedLinear Plain(Tensor weights, int groupSize, ComputeDevice device)
     {
         using var scope = NewDisposeScope();
-        var linear = Fit(weights, null, groupSize);
+        var linear = Fit(weights, null, groupSize, FusedRounding.Of(device));
         linear.Nearest(weights);
         weights.copy_(linear.Dequantize());
         return linear.ToHost();
@@ -88,32 +92,39 @@ internal static unsafe class TensorRounding
     public static double Judge(Tensor sample, Curvature curvature, float[] s, AwqSettings settings)
     {
         using var scope = NewDisposeScope();
+        var kernels = FusedRounding.Of(curvature.Device);
         var scales = curvature.Device.Upload(tensor(s));
         var importance = settings.FitRanges ? curvature.Device.Upload(tensor(curvature.Pivots)).div_(scales.mul(scales)) : null;
         var scaled = sample.mul(scales);
-        var linear = Fit(scaled, importance, settings.GroupSize);
+        var linear = Fit(scaled, importance, settings.GroupSize, kernels);
         if (settings.Rounding == RoundingMode.Compensated)
-            return Compensate(sample, curvature, linear, scales);
+            return Compensate(sample, curvature, linear, scales, kernels);
         linear.Nearest(scaled);
         return Loss(linear.Dequantize().div_(scales).sub_(sample), curvature);
     }
 
     /// <summary>What W · s becomes when it is fitted and rounded to nearest, divided by s again.</summary>
-    public static Tensor Nearest(Tensor weights, Tensor scales, Tensor? importance, int groupSize)
+    public static Tensor Nearest(Tensor weights, Tensor scales, Tensor? importance, int groupSize, ComputeDevice device)
     {
         using var scope = NewDisposeScope();
         var scaled = weights.mul(scales);
-        var linear = Fit(scaled, importance, groupSize);
+        var linear = Fit(scaled, importance, groupSize, FusedRounding.Of(device));
         linear.Nearest(scaled);
         return linear.Dequantize().div_(scales).MoveToOuterDisposeScope();
     }
 
     /// <summary>Scales and zero points of all groups; see <see cref="RangeFit"/>.</summary>
-    public static TensorLinear Fit(Tensor weights, Tensor? importance, int groupSize)
+    private static TensorLinear Fit(Tensor weights, Tensor? importance, int groupSize, IRoundingKernels? kernels)
     {
         using var scope = NewDisposeScope();
         var (rows, n) = (weights.shape[0], weights.shape[1]);
         var groups = n / groupSize;
+        if (kernels is not null)
+        {
+            var (scales, zeros) = (empty(rows, groups, device: weights.device), empty(rows, groups, device: weights.device));
+            kernels.Fit(weights.contiguous(), importance?.contiguous(), groupSize, scales, zeros);
+            return new TensorLinear(groupSize, scales, zeros, rows, n).MoveToOuterScope();
+        }
         var parts = new List<(Tensor Scale, Tensor Zero)>();
         var atOnce = Math.Max(1, FittedAtOnce / n);
         for (var from = 0L; from < rows; from += atOnce)
@@ -180,7 +191,7 @@ internal static unsafe class TensorRounding
 
     /// <summary>See <see cref="CompensatedRounding.Round"/>. Rows lie across here, so that a column is contiguous.</summary>
     /// <param name="s">[in], or null for ones.</param>
-    public static double Compensate(Tensor weights, Curvature curvature, TensorLinear into, Tensor? s)
+    private static double Compensate(Tensor weights, Curvature curvature, TensorLinear into, Tensor? s, IRoundingKernels? kernels)
     {
         using var scope = NewDisposeScope();
         var n = curvature.Columns;
@@ -204,10 +215,13 @@ internal static unsafe class TensorRounding
             var groups = group.narrow(0, start, width);
             var scale = into.Scales.index_select(1, groups).t().contiguous();
             var zero = into.Zeros.index_select(1, groups).t().contiguous();
+            var misses = empty_like(targets);
+            if (kernels is not null)
+                kernels.Compensate(targets, w.narrow(0, start, width), factors?.narrow(0, start, width), scale, zero, curvature.Factor, start,
+                    codes.narrow(0, start, width), errors.narrow(0, start, width), misses);
             // One multiplication to a code and one back from it, as the loops have it: s / scale would be rounded differently.
             var inverse = scale.reciprocal();
-            var misses = empty_like(targets);
-            for (var k = width - 1; k >= 0; k--)
+            for (var k = kernels is null ? width - 1 : -1; k >= 0; k--)
                 RoundColumn(k, start, targets, w, factors, inverse, scale, zero, curvature.Factor, codes, errors, misses);
             loss += misses.mul_(misses).mul_(pivots.narrow(0, start, width).unsqueeze(1)).sum(ScalarType.Float64).item<double>();
         }
@@ -234,7 +248,7 @@ internal static unsafe class TensorRounding
 
     /// <summary>One sweep over all groups; see <see cref="GroupDescent"/>.</summary>
     /// <returns>By how much the loss fell.</returns>
-    public static double Descend(Tensor weights, Curvature curvature, TensorLinear linear, bool refitScales)
+    private static double Descend(Tensor weights, Curvature curvature, TensorLinear linear, bool refitScales, IRoundingKernels? kernels)
     {
         using var scope = NewDisposeScope();
         long size = linear.GroupSize;
@@ -248,6 +262,14 @@ internal static unsafe class TensorRounding
             var own = columns.narrow(0, g * size, size).contiguous();
             var zero = linear.Zeros.narrow(1, g, 1);
             var centred = linear.Codes.narrow(1, g * size, size).sub(zero);
+            if (kernels is not null)
+            {
+                var fallen = empty(weights.shape[0], ScalarType.Float64, weights.device);
+                kernels.Descend(centred, gradient, centred.mm(own), own, linear.Scales, linear.Zeros, g, errors, refitScales, fallen);
+                gain.add_(fallen.sum(), One);
+                linear.Codes.narrow(1, g * size, size).copy_(centred.add_(zero, One));
+                continue;
+            }
             var error = errors.narrow(1, g * size, size);
             var scale = linear.Scales.narrow(1, g, 1);
             if (refitScales)

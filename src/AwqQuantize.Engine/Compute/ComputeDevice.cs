@@ -50,6 +50,13 @@ public abstract class ComputeDevice
     /// </summary>
     public virtual IDisposable? Pin(Tensor host) => null;
 
+    /// <summary>Kernels of our own for the element-wise core of rounding; null where there are none, with the reason.</summary>
+    internal virtual IRoundingKernels? Kernels(out string? reason)
+    {
+        reason = "the device has none";
+        return null;
+    }
+
     /// <summary>Waits until what was asked of the device is done, for whoever takes its time.</summary>
     public virtual void Synchronize()
     {

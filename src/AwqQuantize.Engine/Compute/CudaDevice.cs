@@ -16,6 +16,7 @@ internal sealed class CudaDevice : ComputeDevice
 
     private readonly int index;
     private readonly long freeAtFirst;
+    private readonly Version? capability;
     private long peak;
 
     private CudaDevice(int index)
@@ -26,7 +27,7 @@ internal sealed class CudaDevice : ComputeDevice
         backends.cudnn.allow_tf32 = false;
         backends.cuda.matmul.allow_fp16_reduced_precision_reduction = false;
         freeAtFirst = FreeMemory;
-        var capability = GpuDriver.Of(CudaRuntime.BusId(index))?.ComputeCapability;
+        capability = GpuDriver.Of(CudaRuntime.BusId(index))?.ComputeCapability;
         ForwardType = capability >= Ampere ? ScalarType.BFloat16 : ScalarType.Float32;
     }
 
@@ -54,6 +55,8 @@ internal sealed class CudaDevice : ComputeDevice
 
     public override IDisposable? Pin(Tensor host) => TensorMemory.Address(host) is var address && address != 0
         ? CudaRuntime.Pin(index, address, host.numel() * host.element_size()) : null;
+
+    internal override IRoundingKernels? Kernels(out string? reason) => CudaKernels.TryCreate(index, capability, out reason);
 
     public override void Synchronize() => cuda.synchronize(Torch);
 

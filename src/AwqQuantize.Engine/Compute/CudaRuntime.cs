@@ -91,7 +91,7 @@ internal static unsafe class CudaRuntime
     }
 
     /// <summary>Makes a GPU the calling thread's until the result is disposed.</summary>
-    private static Current On(int gpu)
+    public static Current On(int gpu)
     {
         int before = 0;
         if (Export("cudaGetDevice") is not 0 and var get && Export("cudaSetDevice") is not 0 and var set && ((delegate* unmanaged<int*, int>)get)(&before) == 0)
@@ -105,7 +105,7 @@ internal static unsafe class CudaRuntime
             _ = ((delegate* unmanaged<int>)address)();
     }
 
-    private readonly struct Current(int before) : IDisposable
+    public readonly struct Current(int before) : IDisposable
     {
         public void Dispose()
         {

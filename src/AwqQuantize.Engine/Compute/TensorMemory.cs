@@ -10,6 +10,9 @@ public static unsafe partial class TensorMemory
     [LibraryImport("LibTorchSharp")]
     private static partial nint THSTensor_data(nint tensor);
 
+    /// <summary>Where a tensor's first element lies in the memory of its device.</summary>
+    public static nint Pointer(Tensor tensor) => THSTensor_data(tensor.Handle);
+
     /// <summary>Where a contiguous tensor lies in host memory; 0 for others.</summary>
     public static nint Address(Tensor tensor) => tensor.device_type == DeviceType.CPU && tensor.is_contiguous() ? THSTensor_data(tensor.Handle) : 0;
 

@@ -133,6 +133,8 @@ public sealed class QuantizationRun : IDisposable
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {DeviceName}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed && rows is not null ? $" An earlier run is taken up at layer {first + 1}." : ""));
+        if (team is { Lead.IsHost: false })
+            observer.Decision(FusedRounding.WhyNot(team.Lead) is { } whyNot ? $"Rounding with torch's operations; kernels of our own are not used: {whyNot}." : "Rounding with kernels of our own.");
         if (graph.UnreadConfigKeys.Count > 0)
             observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
         observer.Decision(string.Create(CultureInfo.InvariantCulture,

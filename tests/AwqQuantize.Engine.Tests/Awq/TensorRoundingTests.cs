@@ -60,18 +60,24 @@ public sealed unsafe class TensorRoundingTests
     }
 
     [Theory]
-    [InlineData(RoundingMode.Nearest, false, 0)]
-    [InlineData(RoundingMode.Nearest, true, 0)]
-    [InlineData(RoundingMode.Compensated, true, 0)]
-    [InlineData(RoundingMode.Compensated, true, 1)]
-    [InlineData(RoundingMode.Compensated, false, 4)]
-    public void MakesTheSameChoicesAsTheLoops(RoundingMode mode, bool fit, int sweeps)
+    [InlineData(RoundingMode.Nearest, false, 0, false)]
+    [InlineData(RoundingMode.Nearest, true, 0, false)]
+    [InlineData(RoundingMode.Compensated, true, 0, false)]
+    [InlineData(RoundingMode.Compensated, true, 1, false)]
+    [InlineData(RoundingMode.Compensated, false, 4, false)]
+    [InlineData(RoundingMode.Nearest, false, 0, true)]
+    [InlineData(RoundingMode.Nearest, true, 0, true)]
+    [InlineData(RoundingMode.Compensated, true, 0, true)]
+    [InlineData(RoundingMode.Compensated, true, 1, true)]
+    [InlineData(RoundingMode.Compensated, false, 4, true)]
+    public void MakesTheSameChoicesAsTheLoops(RoundingMode mode, bool fit, int sweeps, bool fused)
     {
+        var on = fused ? Fused() : Device;
         const int Rows = 40, N = 320, Size = 64;
         var settings = new AwqSettings { GroupSize = Size, Rounding = mode, FitRanges = fit, Sweeps = sweeps, KeepResiduals = true };
         var (a, b) = (ToTensor(Normal(Rows, N, 21)), ToTensor(Normal(Rows, N, 21)));
         using var host = Curvature.From(ToTensor(Gram(Activations(700, N, 22))));
-        using var device = Curvature.From(ToTensor(Gram(Activations(700, N, 22))), Device);
+        using var device = Curvature.From(ToTensor(Gram(Activations(700, N, 22))), on);
         var loops = LinearRounding.Round(a, host, 700, settings, out var expected);
         var tensors = LinearRounding.Round(b, device, 700, settings, out var loss);
 
@@ -106,9 +112,11 @@ public sealed unsafe class TensorRoundingTests
     }
 
     [Theory]
-    [InlineData(RoundingMode.Nearest)]
-    [InlineData(RoundingMode.Compensated)]
-    public void JudgesScalesAlike(RoundingMode mode)
+    [InlineData(RoundingMode.Nearest, false)]
+    [InlineData(RoundingMode.Compensated, false)]
+    [InlineData(RoundingMode.Nearest, true)]
+    [InlineData(RoundingMode.Compensated, true)]
+    public void JudgesScalesAlike(RoundingMode mode, bool fused)
     {
         const int N = 256;
         var settings = new AwqSettings { GroupSize = 64, Rounding = mode };
@@ -116,7 +124,7 @@ public sealed unsafe class TensorRoundingTests
         var magnitude = Enumerable.Range(0, N).Select(i => 0.2f + i % 13).ToArray();
         var group = new ScaleGroup("test", "x", N, [], [new ScaleConsumer("a")], 0, false);
         using var host = Curvature.From(ToTensor(Gram(Activations(600, N, 42))));
-        using var device = Curvature.From(ToTensor(Gram(Activations(600, N, 42))), Device);
+        using var device = Curvature.From(ToTensor(Gram(Activations(600, N, 42))), fused ? Fused() : Device);
         var expected = new ScaleSearch([weights], host, magnitude, group, settings).Run(default);
         var found = new ScaleSearch([weights], device, magnitude, group, settings).Run(default);
 
@@ -126,18 +134,65 @@ public sealed unsafe class TensorRoundingTests
                 Assert.Equal(1, other.Loss / candidate.Loss, 1e-3);
     }
 
-    [Fact]
-    public void ConstantAndEmptyGroupsAreRoundedAlike()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ConstantAndEmptyGroupsAreRoundedAlike(bool fused)
     {
         var values = new double[4, 32];
         for (var i = 0; i < 32; i++)
             (values[1, i], values[2, i], values[3, i]) = (0.25, -3, i % 2 == 0 ? 1e-9 : 0);
         var (a, b) = (ToTensor(values), ToTensor(values));
         var loops = LinearRounding.Plain(a, 32, ComputeDevice.Host);
-        var tensors = LinearRounding.Plain(b, 32, Device);
+        var tensors = LinearRounding.Plain(b, 32, fused ? Fused() : Device);
         Assert.Equal(loops.Scales, tensors.Scales);
         Assert.Equal(loops.Zeros, tensors.Zeros);
         Assert.Equal(loops.Codes, tensors.Codes);
+    }
+
+    /// <summary>Scales far outside of what weights have: where float16 ends on both sides, and where it becomes coarse.</summary>
+    [Fact]
+    public void FusedScalesAreRoundedToFloat16AsTheLoopsDo()
+    {
+        var random = new Random(3);
+        var values = new double[512, 32];
+        for (var row = 0; row < 512; row++)
+            for (var i = 0; i < 32; i++)
+                values[row, i] = (random.NextDouble() * 2 - 1) * Math.Pow(10, row * 0.03 - 9);
+        var (a, b) = (ToTensor(values), ToTensor(values));
+        var loops = LinearRounding.Plain(a, 32, ComputeDevice.Host);
+        var kernels = LinearRounding.Plain(b, 32, Fused());
+        Assert.Equal(loops.Scales, kernels.Scales);
+        Assert.Equal(loops.Zeros, kernels.Zeros);
+    }
+
+    [Fact]
+    public void KernelsThatComputeSomethingElseAreNotUsed()
+    {
+        var device = new SimulatedDevice(long.MaxValue, 0, ScalarType.Float32, new Wrong(HostKernels.Require()));
+        Assert.Null(FusedRounding.Of(device));
+        Assert.Contains("differ from torch's operations", FusedRounding.WhyNot(device));
+        Assert.Equal("it is simulated", FusedRounding.WhyNot(Device));
+        Assert.Null(FusedRounding.WhyNot(Fused()));
+    }
+
+    /// <summary>Forgets what the errors so far ask for.</summary>
+    private sealed class Wrong(IRoundingKernels right) : IRoundingKernels
+    {
+        public void Fit(Tensor weights, Tensor? importance, int size, Tensor scales, Tensor zeros) => right.Fit(weights, importance, size, scales, zeros);
+
+        public void Compensate(Tensor targets, Tensor weights, Tensor? factors, Tensor scale, Tensor zero, Tensor factor, long start, Tensor codes, Tensor errors, Tensor misses) =>
+            right.Compensate(targets, weights, factors, scale, zero, zeros_like(factor), start, codes, errors, misses);
+
+        public void Descend(Tensor centred, Tensor gradient, Tensor bent, Tensor own, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor gains) =>
+            right.Descend(centred, gradient, bent, own, scales, zeros, group, errors, refit, gains);
+    }
+
+    private static SimulatedDevice Fused()
+    {
+        var device = new SimulatedDevice(long.MaxValue, 0, ScalarType.Float32, HostKernels.Require());
+        Assert.NotNull(FusedRounding.Of(device));
+        return device;
     }
 
     private static double Equal<T>(T[] a, T[] b) where T : IEquatable<T> => a.Zip(b, (x, y) => x.Equals(y) ? 1.0 : 0).Average();

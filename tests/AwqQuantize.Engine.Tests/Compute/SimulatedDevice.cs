@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Tests.Compute;
 
 /// <summary>A device that computes on the CPU, in tensors of its own, behind a memory limit: what a GPU that is too small does.</summary>
-internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forwardType = ScalarType.Float32) : ComputeDevice
+internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forwardType = ScalarType.Float32, IRoundingKernels? kernels = null) : ComputeDevice
 {
     private readonly Lock gate = new();
 
@@ -45,6 +45,12 @@ internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forw
             Peak = Math.Max(Peak, Used);
             return new Claim(this, bytes);
         }
+    }
+
+    internal override IRoundingKernels? Kernels(out string? reason)
+    {
+        reason = kernels is null ? "it is simulated" : null;
+        return kernels;
     }
 
     public override IDisposable? Pin(Tensor host)

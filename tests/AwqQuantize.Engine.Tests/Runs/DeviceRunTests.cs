@@ -18,15 +18,18 @@ public sealed class DeviceRunTests : IDisposable
 
     public void Dispose() => temporary.Dispose();
 
-    [Fact]
-    public void MakesTheChoicesOfTheCpu()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void MakesTheChoicesOfTheCpu(bool fused)
     {
         var (onCpu, _) = Run("cpu", null);
-        var device = new SimulatedDevice(Plenty);
+        var device = new SimulatedDevice(Plenty, 0, ScalarType.Float32, fused ? HostKernels.Require() : null);
         var (onDevice, observer) = Run("device", DeviceTeam.Of(device));
 
         Assert.Equal("simulated:0", onDevice.Device);
         Assert.Equal("cpu", onCpu.Device);
+        Assert.Contains(observer.Decisions, d => d.StartsWith(fused ? "Rounding with kernels of our own" : "Rounding with torch's operations", StringComparison.Ordinal));
         Assert.DoesNotContain(observer.Warnings, w => w.Id.StartsWith("Layer", StringComparison.Ordinal) || w.Id.StartsWith("Hidden", StringComparison.Ordinal) || w.Id == "MicroBatchReduced");
         Assert.True(device.Peak > 0);
         Assert.Equal(0, device.Used);
@@ -174,6 +177,15 @@ public sealed class DeviceRunTests : IDisposable
         using var folder = ModelFolder.Open(SharedData.Repository("samples/stories-llama"));
         var graph = ArchitectureCatalog.Load(SharedData.Repository("module/Architectures")).Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
         return QuantizationPlan.Make(Options("plan"), graph, folder, 4, 128, team: DeviceTeam.Of(new SimulatedDevice(limit)));
+    }
+
+    /// <summary>Tuning begins at what rounding has left of each weight, wherever it was rounded.</summary>
+    [Fact]
+    public void WhatWasRoundedOnADeviceCanBeTuned()
+    {
+        var (result, _) = Run("tuned", DeviceTeam.Of(new SimulatedDevice(Plenty)), o => o with { TuningSteps = 2, SampleCount = 32, SequenceLength = 64 });
+        Assert.NotNull(result.Tuning);
+        Assert.True(result.Tuning.KlAfter <= result.Tuning.KlBefore);
     }
 
     [Fact]

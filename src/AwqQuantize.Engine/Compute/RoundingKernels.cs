@@ -1,0 +1,61 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Compute;
+
+/// <summary>Hands tensors over to the functions of Kernels/rounding.cu, wherever they run.</summary>
+internal abstract unsafe class RoundingKernels : IRoundingKernels
+{
+    private const string Resource = "AwqQuantize.Engine.Compute.Kernels.rounding.cu";
+
+    /// <summary>The functions' source.</summary>
+    public static string Source { get; } = ReadSource();
+
+    /// <summary>The functions' names.</summary>
+    public static IReadOnlyList<string> Names { get; } = ["fit", "compensate", "descend"];
+
+    public void Fit(Tensor weights, Tensor? importance, int size, Tensor scales, Tensor zeros)
+    {
+        var (rows, groups) = (weights.shape[0], (int)(weights.shape[1] / size));
+        nint w = At(weights), i = importance is null ? 0 : At(importance), s = At(scales), z = At(zeros);
+        var arguments = stackalloc void*[] { &w, &i, &rows, &groups, &size, &s, &z };
+        Launch("fit", rows * groups, arguments);
+    }
+
+    public void Compensate(Tensor targets, Tensor weights, Tensor? factors, Tensor scale, Tensor zero, Tensor factor, long start, Tensor codes, Tensor errors, Tensor misses)
+    {
+        var (width, rows, n) = ((int)targets.shape[0], targets.shape[1], factor.shape[1]);
+        if (width > IRoundingKernels.MostColumns)
+            throw new ArgumentException($"A block has at most {IRoundingKernels.MostColumns} columns, not {width}.");
+        nint t = At(targets), w = At(weights), f = factors is null ? 0 : At(factors), s = At(scale), z = At(zero),
+            v = At(factor) + (nint)(start * n + start) * sizeof(float), c = At(codes), e = At(errors), m = At(misses);
+        var arguments = stackalloc void*[] { &t, &w, &f, &s, &z, &v, &n, &width, &rows, &c, &e, &m };
+        Launch("compensate", rows, arguments);
+    }
+
+    public void Descend(Tensor centred, Tensor gradient, Tensor bent, Tensor own, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor gains)
+    {
+        var (rows, size, groups, width) = (centred.shape[0], (int)centred.shape[1], scales.shape[1], errors.shape[1]);
+        if (size > IRoundingKernels.MostColumns)
+            throw new ArgumentException($"A group has at most {IRoundingKernels.MostColumns} columns, not {size}.");
+        var refits = refit ? 1 : 0;
+        nint c = At(centred), g = At(gradient), b = At(bent), h = At(own), s = At(scales) + (nint)group * sizeof(float), z = At(zeros) + (nint)group * sizeof(float),
+            e = At(errors) + (nint)group * size * sizeof(float), gain = At(gains, ScalarType.Float64);
+        var arguments = stackalloc void*[] { &c, &g, &b, &h, &s, &z, &groups, &e, &width, &size, &rows, &refits, &gain };
+        Launch("descend", rows, arguments);
+    }
+
+    /// <summary>Runs a function once for each thread.</summary>
+    /// <param name="arguments">Where each argument's value lies, in the order of the source.</param>
+    protected abstract void Launch(string name, long threads, void** arguments);
+
+    private static nint At(Tensor tensor, ScalarType type = ScalarType.Float32) => tensor.dtype == type && tensor.is_contiguous() ? TensorMemory.Pointer(tensor)
+        : throw new ArgumentException($"A contiguous {type} tensor is needed, not {tensor.dtype} with strides {string.Join(", ", tensor.stride())}.");
+
+    private static string ReadSource()
+    {
+        using var stream = typeof(RoundingKernels).Assembly.GetManifestResourceStream(Resource)!;
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+}
