@@ -37,7 +37,7 @@ public sealed unsafe class DecoderModel : IDisposable
         return new DecoderModel(graph, source, device) { IsExact = exact };
     }
 
-    /// <inheritdoc cref="Open(ModelGraph, ITensorSource, ComputeDevice)"/>
+    /// <inheritdoc cref="Open(ModelGraph, ITensorSource, ComputeDevice, bool)"/>
     public static DecoderModel Open(ModelGraph graph, ITensorSource source, Device device) => Open(graph, source, ComputeDevice.Of(device), exact: true);
 
     /// <summary>The hidden states that enter the first layer, [batch, length, hidden], float32.</summary>
