@@ -24,7 +24,7 @@ internal static class AttentionCore
     /// <param name="sinks">[heads]: one more logit per head, or null.</param>
     /// <param name="type">What products are made in, where one operation does it all; the result is float32.</param>
     /// <returns>[batch, length, heads · dv], contiguous.</returns>
-    public static Tensor Run(Tensor q, Tensor k, Tensor v, AttentionBias bias, Tensor? sinks, PositionTables tables, ScalarType type)
+    public static Tensor Run(Tensor q, Tensor k, Tensor v, AttentionBias bias, Tensor? sinks, PositionTables tables, ScalarType type = ScalarType.Float32)
     {
         using var scope = NewDisposeScope();
         var (batch, heads, length, dv) = (q.shape[0], q.shape[1], q.shape[2], v.shape[3]);
