@@ -38,8 +38,8 @@ internal static unsafe class FusedRounding
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         var random = new Random(7);
-        Tensor Normal(int rows) => tensor(Enumerable.Range(0, rows * Columns).Select(_ => (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()))).ToArray(), [rows, Columns]);
-        var (weights, inputs) = (Normal(Rows), Normal(2 * Columns));
+        // Neighbours that explain each other, so that rounding without its compensation would show.
+        var (weights, inputs) = (Normal(random, Rows, 0), Normal(random, 2 * Columns, 0.9));
         var settings = new AwqSettings { GroupSize = GroupSize };
         try
         {
@@ -54,5 +54,17 @@ internal static unsafe class FusedRounding
         {
             return new Verdict(null, OutOfMemory.FirstLine(e));
         }
+    }
+
+    /// <summary>[rows, columns], each element like the one before it as far as <paramref name="memory"/> says.</summary>
+    private static Tensor Normal(Random random, int rows, double memory)
+    {
+        var values = new float[rows * Columns];
+        for (var i = 0; i < values.Length; i++)
+        {
+            var own = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+            values[i] = (float)(i % Columns == 0 ? own : memory * values[i - 1] + Math.Sqrt(1 - memory * memory) * own);
+        }
+        return tensor(values, [rows, Columns]);
     }
 }
