@@ -87,7 +87,7 @@ internal static class DeviceBenchmark
         var options = new QuantizationOptions { ModelPath = SamplePath, ModuleRoot = Module, GroupSize = shape.GroupSize };
         var memory = new MemoryEstimate(graph, options, rows, Length);
         var (free, kept) = (team.Lead.FreeMemory, options.Settings.KeptInputBytes);
-        var batching = team.Lead.IsHost ? Batching.Choose(memory, rows, Length, free, kept, out _) : Batching.ForDevice(memory, rows, Length, team.Members.Count, free, kept);
+        var batching = (team.Lead.IsHost ? null : Batching.ForDevice(memory, rows, Length, team.Members.Count, free, kept)) ?? Batching.Choose(memory, rows, Length, HostMemory.Free(), kept, out _);
         var layerMemory = memory.OnDevice(batching.RowsAtOnce, batching.KeptInputBytes);
         var onDevice = !team.Lead.IsHost && layerMemory + memory.HiddenStates < free * 0.9;
         using var model = DecoderModel.Open(graph, shape.Model, team.Lead);

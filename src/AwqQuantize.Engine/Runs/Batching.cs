@@ -21,14 +21,15 @@ public sealed record Batching(int RowsAtOnce, long KeptInputBytes)
     /// <param name="devices">How many share the rows.</param>
     /// <param name="free">Bytes that the device has.</param>
     /// <param name="keptInputs">Bytes of inputs that are kept where there is room.</param>
-    public static Batching ForDevice(MemoryEstimate memory, int rows, int length, int devices, long free, long keptInputs)
+    /// <returns>Null where not even a single row fits: the layers will be worked on by the CPU.</returns>
+    public static Batching? ForDevice(MemoryEstimate memory, int rows, int length, int devices, long free, long keptInputs)
     {
         var room = (long)(free * Part);
         foreach (var kept in new[] { keptInputs, 0 })
             for (var atOnce = Math.Max(1, Math.Min((rows + devices - 1) / devices, DeviceTokensAtOnce / Math.Max(1, length))); atOnce > 0; atOnce /= 2)
                 if (memory.OnDevice(atOnce, kept) <= room)
                     return new Batching(atOnce, kept);
-        return new Batching(1, 0);
+        return null;
     }
 
     /// <summary>What fits, in the order of the retreat: keep no inputs, fewer rows at once, hidden states on disk.</summary>

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Tests.Compute;
 
-/// <summary>A device that computes on the CPU, in tensors of its own, behind a memory limit: what a GPU that is too small does.</summary>
-internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forwardType = ScalarType.Float32, IRoundingKernels? kernels = null) : ComputeDevice
+/// <summary>A device that computes on the CPU, in tensors of its own, behind a memory limit: what a GPU that is too small does. It may say that it has more, as one does whose memory is in pieces.</summary>
+internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forwardType = ScalarType.Float32, IRoundingKernels? kernels = null, long? claimed = null) : ComputeDevice
 {
     private readonly Lock gate = new();
 
@@ -16,7 +16,7 @@ internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forw
 
     public override ScalarType ForwardType => forwardType;
 
-    public override long FreeMemory => limit - Used;
+    public override long FreeMemory => (claimed ?? limit) - Used;
 
     public long Used { get; private set; }
 
