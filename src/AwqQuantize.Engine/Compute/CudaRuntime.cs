@@ -22,6 +22,7 @@ internal static unsafe class CudaRuntime
             var file = Path.Combine(TorchRuntime.Library.Folder, OperatingSystem.IsWindows() ? "torch_cuda.dll" : "libtorch_cuda.so");
             if (!File.Exists(file))
                 return CudaProblem.CpuOnly(TorchRuntime.Library.Folder);
+            TorchRuntime.IsCudaWanted = true;
             try
             {
                 library = NativeLibrary.Load(file);

@@ -15,6 +15,9 @@ public static partial class TorchRuntime
     private static TorchLibrary? library;
     private static bool loaded;
 
+    /// <summary>Whether a GPU was asked for in this process. Before that, nobody gets libtorch's CUDA half: TorchSharp looks for it even for the CPU.</summary>
+    public static bool IsCudaWanted { get; internal set; }
+
     /// <summary>Folder of the module's own natives, absolute.</summary>
     public static string NativeDirectory { get; } =
         AppContext.GetData("AwqQuantize.NativeDirectory") as string

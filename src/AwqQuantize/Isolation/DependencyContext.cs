@@ -41,6 +41,8 @@ internal sealed class DependencyContext : AssemblyLoadContext
 
     protected override nint LoadUnmanagedDll(string unmanagedDllName)
     {
+        if (unmanagedDllName.Contains("torch_cuda", StringComparison.Ordinal) && !TorchRuntime.IsCudaWanted)
+            return 0;
         foreach (var folder in (string[])[TorchRuntime.Library.Folder, TorchRuntime.NativeDirectory, Path.Combine(Dependencies, "runtimes", RuntimeInformation.RuntimeIdentifier, "native"),
             Path.Combine(Dependencies, "runtimes", OperatingSystem.IsWindows() ? "win-x64" : "linux-x64", "native")])
         {
