@@ -74,10 +74,10 @@ public sealed class LayerQuantizer(
         if (readers.Count == 0 && experts.Count == 0)
             return;
         var channels = readers.Concat(experts.SelectMany(e => e)).First().In;
-        var keep = site == layer.LastSite(block) && hidden.Tokens * channels * sizeof(float) <= settings.KeptInputBytes;
+        var keep = site == layer.LastSite(block) ? settings.KeptInputBytes / (channels * sizeof(float)) : 0;
         var inputs = Gather(block, site, channels, keep, experts.Count > 0);
-        using var temporary = keep ? null : inputs;
-        if (keep)
+        using var temporary = keep > 0 ? null : inputs;
+        if (keep > 0)
             last = inputs;
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
@@ -119,7 +119,7 @@ public sealed class LayerQuantizer(
             if (readers.Count == 0)
                 continue;
             using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            var seen = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
+            var seen = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
             foreach (var part in parts)
                 seen.Run(observer => layer.RunExpert(block, index, part, observer));
             largest = Math.Max(largest, statistics.Largest);
@@ -143,12 +143,12 @@ public sealed class LayerQuantizer(
         return trust == 1 ? own : own.mul_(trust).add_(all, alpha: 1 - trust);
     }
 
-    /// <summary>Runs all rows up to a site.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting) => clock.Time("statistics", () =>
+    /// <summary>Runs all rows up to a site; its inputs are kept of so many tokens.</summary>
+    private SiteInputs Gather(int block, string site, int channels, long keep, bool withRouting) => clock.Time("statistics", () =>
         batch.Guard("statistics", hidden, () =>
         {
             var statistics = new InputStatistics(channels, layer.Device);
-            var observer = new SiteObserver(site, statistics, keep || withRouting, withRouting);
+            var observer = new SiteObserver(site, statistics, withRouting ? long.MaxValue : keep, withRouting);
             try
             {
                 for (var from = 0; from < hidden.Rows; from += batch.Rows)

@@ -17,6 +17,7 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
     private readonly Lock unpacking = new();
     private (string Name, float[] Values) unpacked = ("", []);
     private readonly Dictionary<string, AwqTensors> rest = []; // zero points and scales, until they are written
+    private readonly Dictionary<int, Stack<int[]>> spare = []; // memory of words that are written: fresh pages cost as much as the work
 
     /// <summary>All tensors in the order of a calibrated run's parts.</summary>
     /// <param name="layerDone">Told the index of a layer when its last linear is written.</param>
@@ -53,6 +54,7 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
             var tensors = Take(index);
             rest[name] = tensors with { QWeight = [] };
             stream.Write(MemoryMarshal.AsBytes(tensors.QWeight.AsSpan()));
+            Spare(tensors.QWeight.Length).Push(tensors.QWeight);
             done(layer.Index);
         });
         yield return new TensorPayload(name + ".qzeros", TensorDtype.I32, [groups, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes(Rest(index, name).QZeros.AsSpan())));
@@ -83,14 +85,18 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
             return begun;
         if (index + 2 < linears.Count)
             Prefetch(linears[index + 2].Weight.Stored.Name);
+        var length = checked((int)(weight.Shape[0] / 8 * weight.Shape[1]));
+        var words = Spare(length).TryPop(out var used) ? used : GC.AllocateUninitializedArray<int>(length);
         return ahead[module] = Task.Run(() =>
         {
             var source = Source(weight);
-            var packed = PlainLinear.Pack(source, options.GroupSize) ?? throw NotFinite(module + ".weight");
+            var packed = PlainLinear.Pack(source, options.GroupSize, words) ?? throw NotFinite(module + ".weight");
             source.Release();
             return packed;
         });
     }
+
+    private Stack<int[]> Spare(int length) => spare.TryGetValue(length, out var stack) ? stack : spare[length] = [];
 
     /// <summary>Everything of a layer that stays float, as <see cref="Layers.LayerWeights.StoredTensors"/> gives it.</summary>
     private List<TensorPayload> Floats(LayerGraph layer, HashSet<string> quantized)
