@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Numerics;
 using System.Runtime.Intrinsics;
@@ -18,7 +19,7 @@ try
 {
     var result = QuantizationRun.Execute(JsonSerializer.Deserialize<QuantizationOptions>(args[0])!, lines, default);
     lines.Say(string.Create(CultureInfo.InvariantCulture,
-        $"done {result.Status} peak {result.PeakMemory} lengths {string.Join(",", result.Layers.Select(l => l.SequenceLength))}"));
+        $"done {result.Status} peak {result.PeakMemory} virtual {Process.GetCurrentProcess().PeakVirtualMemorySize64} lengths {string.Join(",", result.Layers.Select(l => l.SequenceLength))}"));
     return 0;
 }
 catch (AwqException e)

@@ -38,6 +38,17 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
         return tensors;
     }
 
+    /// <summary>What every layer's outcome is where nothing is looked at.</summary>
+    public static List<LayerOutcome> Outcomes(ModelGraph graph, QuantizationOptions options) => [.. graph.Layers.Select(layer =>
+    {
+        var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
+        return new LayerOutcome
+        {
+            Layer = layer.Index, Groups = [], Linears = [.. layer.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => new LinearOutcome(l.Module, 0, 0))], Float = kept,
+            SequenceLength = 0, LargestActivation = 0, Warnings = [], Seconds = new Dictionary<string, double>(),
+        };
+    })];
+
     private static IEnumerable<TensorPayload> Ordered(IEnumerable<TensorPayload> tensors) =>
         tensors.OrderBy(t => t.Name, StringComparer.Ordinal).OrderByDescending(t => t.Dtype.BitSize());
 

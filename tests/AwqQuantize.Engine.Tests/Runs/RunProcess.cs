@@ -26,7 +26,7 @@ internal sealed class RunProcess : IDisposable
         var argument = JsonSerializer.Serialize(new
         {
             options.ModelPath, options.ModuleRoot, options.OutputPath, options.ForceCpu, options.GroupSize, options.SampleCount, options.SequenceLength,
-            options.CalibrationData, options.MaxQuality, options.TuningSteps, options.NoCalibration, options.MemoryLimit, options.Rounding,
+            options.CalibrationData, options.MaxQuality, options.TuningSteps, options.NoCalibration, options.MemoryLimit, options.Rounding, options.ExcludeModule,
         });
         var start = shell is null ? new ProcessStartInfo(Host, [argument]) : new ProcessStartInfo("/bin/sh", ["-c", $"{shell}; exec \"$0\" \"$1\"", Host, argument]);
         start.RedirectStandardOutput = start.RedirectStandardError = true;
