@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Packing;
@@ -89,17 +90,18 @@ internal static unsafe class PlainLinear
         var (vInverse, vZero, most) = (Vector256.Create(inverse), Vector256.Create(zero), Vector256.Create(15f));
         for (; i <= n - 32; i += 32)
         {
-            var low = Vector256.Narrow(Codes(i), Codes(i + 8));
-            var high = Vector256.Narrow(Codes(i + 16), Codes(i + 24));
+            var low = Vector256.Narrow(Codes(w + i, vInverse, vZero, most), Codes(w + i + 8, vInverse, vZero, most));
+            var high = Vector256.Narrow(Codes(w + i + 16, vInverse, vZero, most), Codes(w + i + 24, vInverse, vZero, most));
             Vector256.Narrow(low, high).AsByte().Store(codes + i);
         }
         for (; i < n; i++)
             codes[i] = (byte)GroupRange.Code(w[i], inverse, zero);
-
-        // Values are finite, or the result is thrown away: the processor's own order of operands will do.
-        Vector256<int> Codes(int at) => Vector256.ConvertToInt32Native(
-            Vector256.MinNative(Vector256.MaxNative(Vector256.Round(Vector256.Load(w + at) * vInverse) + vZero, Vector256<float>.Zero), most));
     }
+
+    // Values are finite, or the result is thrown away: the processor's own order of operands will do.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Codes(float* w, Vector256<float> inverse, Vector256<float> zero, Vector256<float> most) => Vector256.ConvertToInt32Native(
+        Vector256.MinNative(Vector256.MaxNative(Vector256.Round(Vector256.Load(w) * inverse) + zero, Vector256<float>.Zero), most));
 
     /// <summary>Smallest and largest of n values. False where one is infinite or not a number.</summary>
     private static bool Extremes(float* w, int n, out float min, out float max)
@@ -119,8 +121,10 @@ internal static unsafe class PlainLinear
                 sum += (a - a) + (b - b);
             }
             (low, high) = (Vector256.MinNative(low, low2), Vector256.MaxNative(high, high2));
-            for (var j = 0; j < Vector256<float>.Count; j++)
-                (min, max) = (MathF.Min(min, low[j]), MathF.Max(max, high[j]));
+            var (least, most) = (Vector128.MinNative(low.GetLower(), low.GetUpper()), Vector128.MaxNative(high.GetLower(), high.GetUpper()));
+            (least, most) = (Vector128.MinNative(least, Vector128.Shuffle(least, Vector128.Create(2, 3, 0, 1))), Vector128.MaxNative(most, Vector128.Shuffle(most, Vector128.Create(2, 3, 0, 1))));
+            (least, most) = (Vector128.MinNative(least, Vector128.Shuffle(least, Vector128.Create(1, 0, 3, 2))), Vector128.MaxNative(most, Vector128.Shuffle(most, Vector128.Create(1, 0, 3, 2))));
+            (min, max) = (least.ToScalar(), most.ToScalar());
             nothing = Vector256.Sum(sum);
         }
         for (; i < n; i++)
