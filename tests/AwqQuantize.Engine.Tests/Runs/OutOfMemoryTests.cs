@@ -28,13 +28,19 @@ public sealed partial class OutOfMemoryTests(ITestOutputHelper output) : IDispos
             Assert.DoesNotContain("MicroBatchReduced", free.Said);
             needed = long.Parse(Virtual().Match(free.Said).Groups[1].Value, CultureInfo.InvariantCulture);
         }
-        // Four rows of 512 tokens at once take 64 MB for each of the wide activations, two rows half of that.
-        using var bound = new RunProcess(Options("bound"), Tame, $"ulimit -v {(needed - (80L << 20)) / 1024}");
-        Assert.True(bound.Finish() == 0, bound.Said);
-        output.WriteLine(bound.Said);
-        Assert.Matches("warning MicroBatchReduced .*DefaultCPUAllocator", bound.Said);
-        Assert.Contains("done Quantized", bound.Said);
-        Assert.Contains("lengths 512", bound.Said);
+        // Four rows of 512 tokens at once take 128 MB for each of the wide activations, two rows half of that. What of it coexists, and
+        // how much the runtime itself takes, differs a little: the bound is lowered until it is met.
+        var said = "";
+        for (var less = 64; less <= 320 && !said.Contains("MicroBatchReduced", StringComparison.Ordinal); less += 64)
+        {
+            using var bound = new RunProcess(Options("bound") with { Force = true }, Tame, $"ulimit -v {needed / 1024 - (less << 10)}");
+            Assert.True(bound.Finish() == 0, $"{less} MB less than {needed}: {bound.Said}");
+            said = bound.Said;
+        }
+        output.WriteLine(said);
+        Assert.Matches("warning MicroBatchReduced .*DefaultCPUAllocator", said);
+        Assert.Contains("done Quantized", said);
+        Assert.Contains("lengths 512", said);
         using var model = ModelFolder.Open(temporary.File("bound"));
         Assert.Contains("model.layers.0.mlp.up_proj.qweight", model.Tensors.Keys);
         Assert.Empty(Directory.GetDirectories(temporary.Path, "*.awq-run"));
@@ -43,7 +49,7 @@ public sealed partial class OutOfMemoryTests(ITestOutputHelper output) : IDispos
     /// <summary>A Llama of one layer with a very wide MLP.</summary>
     private void WriteModel()
     {
-        const int Hidden = 64, Inner = 8192, Vocabulary = 96;
+        const int Hidden = 64, Inner = 16384, Vocabulary = 96;
         var random = new Random(1);
         temporary.Write("model/config.json", $$"""
             {"model_type":"llama","hidden_size":{{Hidden}},"intermediate_size":{{Inner}},"num_attention_heads":2,"num_key_value_heads":1,"num_hidden_layers":1,

@@ -26,7 +26,7 @@ internal sealed class RunProcess : IDisposable
         var argument = JsonSerializer.Serialize(new
         {
             options.ModelPath, options.ModuleRoot, options.OutputPath, options.ForceCpu, options.GroupSize, options.SampleCount, options.SequenceLength,
-            options.CalibrationData, options.MaxQuality, options.TuningSteps, options.NoCalibration, options.MemoryLimit, options.Rounding, options.ExcludeModule,
+            options.CalibrationData, options.MaxQuality, options.TuningSteps, options.NoCalibration, options.MemoryLimit, options.Rounding, options.ExcludeModule, options.Force,
         });
         var start = shell is null ? new ProcessStartInfo(Host, [argument]) : new ProcessStartInfo("/bin/sh", ["-c", $"{shell}; exec \"$0\" \"$1\"", Host, argument]);
         start.RedirectStandardOutput = start.RedirectStandardError = true;
@@ -66,6 +66,17 @@ internal sealed class RunProcess : IDisposable
                 return true;
         }
         return false;
+    }
+
+    /// <summary>How many lines that were.</summary>
+    public int Lines => seen.Count;
+
+    /// <summary>Waits until it has said so many lines. False where it ended before.</summary>
+    public bool AwaitLines(int count)
+    {
+        while (seen.Count < count && lines.TryTake(out var line, Timeout.Infinite))
+            seen.Add(line);
+        return seen.Count >= count;
     }
 
     /// <summary>Waits, then kills it without warning. False where it had ended by itself.</summary>

@@ -1,0 +1,43 @@
+using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Tests.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Tests.Awq;
+
+/// <summary>A block is left from inputs that were kept, or by running it again: for all rows, none, or some the hidden states are the same.</summary>
+public sealed class KeptInputsTests
+{
+    private const int Rows = 6, Length = 16;
+
+    [Theory]
+    [InlineData("llama")]
+    [InlineData("gemma2")]
+    [InlineData("qwen3_moe")]
+    public void HowManyInputsAreKeptDoesNotChangeWhereRowsGo(string name)
+    {
+        using var scope = NewDisposeScope();
+        using var tiny = TinyModel.Open(name);
+        var wanted = After(tiny, 0, rowsAtOnce: 2);
+        var wide = tiny.Graph.Layers[0].Linears.Max(l => l.In);
+        // All; of the widest two and a half batches, of narrower ones more; less than one batch.
+        foreach (var kept in new[] { 1L << 30, 5L * Length * wide * sizeof(float), Length * sizeof(float) })
+        {
+            var states = After(tiny, kept, rowsAtOnce: 2);
+            Assert.InRange((states - wanted).abs().max().item<float>(), 0, 1e-4f * wanted.abs().max().item<float>());
+        }
+    }
+
+    private static Tensor After(TinyModel tiny, long kept, int rowsAtOnce)
+    {
+        manual_seed(3);
+        using var hidden = new HiddenStates(Rows, Length, tiny.Graph.HiddenSize);
+        using var ids = randint(tiny.Graph.VocabularySize, [Rows, Length]);
+        hidden.Store(0, tiny.Model.Embed(ids));
+        using var layer = tiny.Model.LoadLayer(0);
+        var settings = new AwqSettings { GroupSize = 32, KeptInputBytes = kept };
+        new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, 32, []), new MicroBatch(rowsAtOnce, "unused", (_, text) => Assert.Fail(text)), default).Run();
+        return hidden.View(0, Rows).clone();
+    }
+}
