@@ -36,6 +36,7 @@ internal static partial class Program
             return 0;
         },
         ["tokenizer"] = TokenizerBenchmark.Run,
+        ["maximum"] = MaximumBenchmark.Run,
         ["tuning"] = TuningBenchmark.Run,
         ["tokenizer-load"] = TokenizerLoadBenchmark.Run,
     };
