@@ -14,7 +14,7 @@ public sealed class KeptInputsTests
     [Theory]
     [InlineData("llama")]
     [InlineData("gemma2")]
-    [InlineData("qwen3_moe")]
+    [InlineData("phi3")]
     public void HowManyInputsAreKeptDoesNotChangeWhereRowsGo(string name)
     {
         using var scope = NewDisposeScope();
@@ -25,7 +25,7 @@ public sealed class KeptInputsTests
         foreach (var kept in new[] { 1L << 30, 5L * Length * wide * sizeof(float), Length * sizeof(float) })
         {
             var states = After(tiny, kept, rowsAtOnce: 2);
-            Assert.InRange((states - wanted).abs().max().item<float>(), 0, 1e-4f * wanted.abs().max().item<float>());
+            Assert.InRange((states - wanted).abs().max().item<float>(), 0, 1e-5f * wanted.abs().max().item<float>());
         }
     }
 
@@ -37,7 +37,11 @@ public sealed class KeptInputsTests
         hidden.Store(0, tiny.Model.Embed(ids));
         using var layer = tiny.Model.LoadLayer(0);
         var settings = new AwqSettings { GroupSize = 32, KeptInputBytes = kept };
-        new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, 32, []), new MicroBatch(rowsAtOnce, "unused", (_, text) => Assert.Fail(text)), default).Run();
+        // Only what reads the layer's last input is quantised: the last bits of hidden states would decide codes of what comes later.
+        var last = layer.LastSite(layer.Graph.BlockCount - 1);
+        var stay = layer.Graph.Linears.Where(l => l.Site != last).ToDictionary(l => l.Module, _ => "");
+        Assert.NotEqual(stay.Count, layer.Graph.Linears.Count);
+        new LayerQuantizer(layer, hidden, settings, stay, new MicroBatch(rowsAtOnce, "unused", (_, text) => Assert.Fail(text)), default).Run();
         return hidden.View(0, Rows).clone();
     }
 }
