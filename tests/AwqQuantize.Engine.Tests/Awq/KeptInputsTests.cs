@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Tests.Awq;
 
-/// <summary>A block is left from inputs that were kept, or by running it again: for all rows, none, or some the hidden states are the same.</summary>
+/// <summary>A block is left from inputs that were kept, or by running it again: for all rows, none, or some the hidden states are the same, but for float16's last place.</summary>
 public sealed class KeptInputsTests
 {
     private const int Rows = 6, Length = 16;
@@ -25,7 +25,8 @@ public sealed class KeptInputsTests
         foreach (var kept in new[] { 1L << 30, 5L * Length * wide * sizeof(float), Length * sizeof(float) })
         {
             var states = After(tiny, kept, rowsAtOnce: 2);
-            Assert.InRange((states - wanted).abs().max().item<float>(), 0, 1e-5f * wanted.abs().max().item<float>());
+            // Kept inputs are divided by the scales of the fold; what makes them again was divided too, and then rounded to float16.
+            Assert.InRange((states - wanted).abs().max().item<float>(), 0, 5e-4f * wanted.abs().max().item<float>());
         }
     }
 
