@@ -27,6 +27,7 @@ internal static partial class Program
         ["device"] = DeviceBenchmark.Run,
         ["memory"] = MemoryBenchmark.Run,
         ["plan"] = PlanBenchmark.Run,
+        ["plain"] = PlainBenchmark.Run,
         ["machine"] = MachineBenchmark.Run,
         ["quality"] = QualityBenchmark.Run,
         ["generate"] = args =>

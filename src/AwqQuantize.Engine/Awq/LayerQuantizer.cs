@@ -98,10 +98,10 @@ public sealed class LayerQuantizer(
         if (readers.Count == 0 && experts.Count == 0)
             return;
         var channels = readers.Concat(experts.SelectMany(e => e)).First().In;
-        var keep = site == layer.LastSite(block) && hidden.Tokens * channels * sizeof(float) <= settings.KeptInputBytes;
+        var keep = site == layer.LastSite(block) ? settings.KeptInputBytes / (channels * sizeof(float)) : 0;
         var inputs = Gather(block, site, channels, keep, experts.Count > 0);
-        using var temporary = keep ? null : inputs;
-        if (keep)
+        using var temporary = keep > 0 ? null : inputs;
+        if (keep > 0)
             last = inputs;
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
@@ -148,7 +148,7 @@ public sealed class LayerQuantizer(
             if (readers.Count == 0)
                 continue;
             using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            var seen = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
+            var seen = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
             foreach (var part in parts)
                 seen.Run(observer => layer.RunExpert(block, index, part.to(layer.Device), observer));
             largest = Math.Max(largest, statistics.Largest);
@@ -196,23 +196,25 @@ public sealed class LayerQuantizer(
         });
     }
 
-    /// <summary>Runs all rows up to a site.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting) =>
+    /// <summary>Runs all rows up to a site; its inputs are kept of so many tokens.</summary>
+    private SiteInputs Gather(int block, string site, int channels, long keep, bool withRouting) =>
         Stage("statistics", () => ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels), null, () =>
         {
             replicas.Prepare();
             var count = Math.Min(replicas.Count, (hidden.Rows + batch.Rows - 1) / batch.Rows);
-            return SiteInputs.Merge(DeviceTeam.Share(count, member => Gather(member, count, block, site, channels, keep || withRouting, withRouting)));
+            return SiteInputs.Merge(DeviceTeam.Share(count, member => Gather(member, count, block, site, channels, withRouting ? long.MaxValue : keep, withRouting)));
         });
 
     /// <summary>Every so manyth micro-batch, on one device.</summary>
-    private SiteInputs Gather(int member, int members, int block, string site, int channels, bool keep, bool withRouting)
+    private SiteInputs Gather(int member, int members, int block, string site, int channels, long keep, bool withRouting)
     {
         var own = replicas.On(member);
         using var working = member == 0 ? null : own.Compute.Reserve(ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels));
         var statistics = new InputStatistics(channels, own.Device);
+        // Where several devices take turns, what is kept of each would leave gaps: all or nothing.
+        keep = members == 1 || keep >= hidden.Tokens ? Math.Min(keep, hidden.Tokens) : 0;
         var observer = new SiteObserver(site, statistics, keep, withRouting);
-        var claim = keep ? own.Compute.Reserve(4L * hidden.Tokens * channels / members) : null;
+        var claim = keep > 0 ? own.Compute.Reserve(4L * keep * channels / members) : null;
         try
         {
             for (var from = member * batch.Rows; from < hidden.Rows; from += members * batch.Rows)

@@ -40,7 +40,9 @@ public sealed unsafe class ScaleSearch
     private readonly int[]? channelOf;
     private readonly float[] inputs;
     private readonly float[] weights;
-    private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it
+    private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it, and what is below
+    private readonly float[] importance;
+    private Tensor? scaled;
     private readonly CurvatureCopies? copies;
     private readonly Dictionary<int, Tensor> samples = []; // on the devices beside the first
 
@@ -60,6 +62,7 @@ public sealed unsafe class ScaleSearch
         channelOf = group.Consumers[0].Channel;
         sample = Sample(linears, settings.SearchRows);
         linear = new QuantizedLinear((int)sample.shape[0], curvature.Columns, settings.GroupSize);
+        importance = new float[curvature.Columns];
         inputs = PerChannel(magnitude, group.Channels);
         weights = PerChannel(WeightMagnitudes(linears, settings.GroupSize), group.Channels);
     }
@@ -82,6 +85,7 @@ public sealed unsafe class ScaleSearch
             }
         }
         sample.Dispose();
+        scaled?.Dispose();
         return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
 
         ScaleCandidate TryRatio(ScaleKind kind, double ratio)
@@ -160,16 +164,15 @@ public sealed unsafe class ScaleSearch
         if (!curvature.Device.IsHost)
             return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, PerColumn(scales), settings));
         var s = PerColumn(scales);
-        var scaled = sample.clone();
-        var w = TensorMemory.Floats(scaled);
-        var importance = new float[n];
+        scaled ??= empty_like(sample).DetachFromDisposeScope();
+        float* w = TensorMemory.Floats(scaled), original = TensorMemory.Floats(sample);
         for (var i = 0; i < n; i++)
             importance[i] = curvature.Pivots[i] / (s[i] * s[i]);
         RowParallel.For(linear.Rows, n, (from, to) =>
         {
             for (long row = from; row < to; row++)
                 for (var i = 0; i < n; i++)
-                    w[row * n + i] *= s[i];
+                    w[row * n + i] = original[row * n + i] * s[i];
         });
         fixed (float* weight = settings.FitRanges ? importance : null)
             RangeFit.Fit(w, weight, linear);

@@ -28,7 +28,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
 
     public InputStatistics Statistics { get; } = statistics;
 
-    /// <summary>The inputs of all tokens, in parts of [tokens, channels]; they belong to this object.</summary>
+    /// <summary>The inputs that were kept (of all tokens, where experts read them), in parts of [tokens, channels]; they belong to this object.</summary>
     public IReadOnlyList<Tensor> All => inputs;
 
     private SiteInputs(IReadOnlyList<SiteInputs> gathered, int length)
@@ -58,7 +58,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
         return cat(parts, 0).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The kept inputs of some rows, [count · length, channels]; null where memory has run out in between and rows are shorter now.</summary>
+    /// <summary>The kept inputs of some rows, [count · length, channels]; null where not all were kept, or memory has run out in between and rows are shorter now.</summary>
     public Tensor? Rows(int from, int count, int rowLength)
     {
         if (rowLength != length)
@@ -73,6 +73,8 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
                 parts.Add(part.narrow(0, (long)(first - start) * length, (long)(last - first) * length));
             start += rows;
         }
+        if (start < from + count)
+            return null;
         return parts.Count == 1 ? parts[0] : cat([.. parts.Select(p => p.to(parts[0].device))], 0); // each device keeps its own
     }
 

@@ -36,6 +36,12 @@ public sealed class MemoryEstimate
     /// <summary>Bytes of the hidden states of all rows.</summary>
     public long HiddenStates => 4L * rows * length * graph.HiddenSize;
 
+    /// <summary>
+    /// What a run may take where nobody says so: twice the largest layer in float32, its Gram matrices, the hidden states and 1 GB.
+    /// </summary>
+    public long Promised => HiddenStates + (1L << 30) + Distinct().Max(l =>
+        2 * l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + l.Linears.DistinctBy(x => x.Site).Sum(x => 4L * x.In * x.In));
+
     /// <summary>Bytes beyond process and hidden states.</summary>
     /// <param name="rowsAtOnce">Rows that run together.</param>
     /// <param name="keptInputs">Most bytes of a block's last inputs that are kept.</param>
@@ -73,8 +79,8 @@ public sealed class MemoryEstimate
                     continue;
                 var channels = readers.Concat(experts).First().In;
                 var inputs = 4L * rows * length * channels;
-                if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
-                    inputs = 0;
+                if (experts.Count == 0)
+                    inputs = site == sites[^1] ? Math.Min(inputs, keptInputs) : 0;
                 var rounding = readers.Concat(experts).Max(StageMemory.Rounding);
                 // Each expert has a curvature of its own beside that of all tokens.
                 var curvatures = StageMemory.Curvature(channels) + experts.Select(l => StageMemory.Curvature(l.In) + StageMemory.Factor(l.In)).DefaultIfEmpty().Max();
@@ -110,8 +116,8 @@ public sealed class MemoryEstimate
                 var channels = readers.Select(l => l.In).FirstOrDefault(graph.HiddenSize);
                 var gram = 4L * channels * channels;
                 var inputs = 4L * rows * length * channels;
-                if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
-                    inputs = 0;
+                if (experts.Count == 0)
+                    inputs = site == sites[^1] ? Math.Min(inputs, keptInputs) : 0;
                 most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, rowsAtOnce))));
             }
             most = Math.Max(most, forward);
