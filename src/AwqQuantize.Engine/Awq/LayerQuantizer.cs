@@ -118,10 +118,7 @@ public sealed class LayerQuantizer(
             var readers = expert.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
             if (readers.Count == 0)
                 continue;
-            using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            var seen = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
-            foreach (var part in parts)
-                seen.Run(observer => layer.RunExpert(block, index, part, observer));
+            using var statistics = Inside(block, index, site, readers[0].In, parts);
             largest = Math.Max(largest, statistics.Largest);
             var magnitude = statistics.MeanMagnitude();
             using var curvature = Curvature.From(statistics.TakeGram());
@@ -131,6 +128,19 @@ public sealed class LayerQuantizer(
             foreach (var linear in readers)
                 Round(linear, curvature, tokens);
         }
+    }
+
+    /// <summary>What reaches a site within an expert.</summary>
+    private InputStatistics Inside(int block, int expert, string site, int channels, IReadOnlyList<Tensor> parts)
+    {
+        // The heads of a mixture of attention experts attend side by side: only the whole block gives their outputs.
+        if (!layer.RunsExpertsAlone(block))
+            return Gather(block, site, channels, keep: false, withRouting: false, always: false).Statistics;
+        var statistics = new InputStatistics(channels, layer.Device);
+        var observer = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
+        foreach (var part in parts)
+            observer.Run(o => layer.RunExpert(block, expert, part, o));
+        return statistics;
     }
 
     /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
@@ -143,8 +153,8 @@ public sealed class LayerQuantizer(
         return trust == 1 ? own : own.mul_(trust).add_(all, alpha: 1 - trust);
     }
 
-    /// <summary>Runs all rows up to a site.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting) => clock.Time("statistics", () =>
+    /// <summary>Runs all rows up to a site; unless it is reached always, some rows may never come to it.</summary>
+    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting, bool always = true) => clock.Time("statistics", () =>
         batch.Guard("statistics", hidden, () =>
         {
             var statistics = new InputStatistics(channels, layer.Device);
@@ -157,7 +167,7 @@ public sealed class LayerQuantizer(
                     var count = Math.Min(batch.Rows, hidden.Rows - from);
                     using var rows = hidden.View(from, count);
                     using var entrance = rows.to(layer.Device);
-                    observer.Run(o => layer.RunBlock(block, entrance, o));
+                    observer.Run(o => layer.RunBlock(block, entrance, o), always);
                     hidden.Release(from, count);
                 }
                 return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length);

@@ -23,9 +23,9 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, bool
     /// <summary>Chosen experts, [tokens, k] each.</summary>
     public List<Tensor> Routing { get; } = [];
 
-    /// <summary>Runs a forward until the site has been seen.</summary>
+    /// <summary>Runs a forward until the site has been seen; unless it always is, it may be missed.</summary>
     /// <exception cref="InvalidOperationException">It never was.</exception>
-    public void Run(Action<IActivationObserver> forward)
+    public void Run(Action<IActivationObserver> forward, bool always = true)
     {
         seen = false;
         try
@@ -37,7 +37,7 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, bool
         {
             return;
         }
-        if (!seen)
+        if (!seen && always)
             throw new InvalidOperationException($"The layer has no input '{site}'.");
     }
 

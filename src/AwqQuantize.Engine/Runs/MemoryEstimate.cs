@@ -75,7 +75,7 @@ public sealed class MemoryEstimate
                 var experts = layer.ExpertsBehind(site).SelectMany(e => e).Where(quantized.Contains).ToList();
                 if (readers.Count + experts.Count == 0)
                     continue;
-                var channels = readers.Select(l => l.In).FirstOrDefault(graph.HiddenSize);
+                var channels = readers.Concat(experts).First().In;
                 var gram = 4L * channels * channels;
                 var inputs = 4L * rows * length * channels;
                 if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
