@@ -45,8 +45,12 @@ if [ -z "$model" ]; then
 fi
 
 folder=AWQ-4bit
+verbose=-Verbose # a line for each layer in the task's log
 for argument in "$@"; do
-    case $argument in -[Mm]ax[Qq]*) folder=AWQ-4bit-MAX ;; esac
+    case $argument in
+        -[Mm]ax[Qq]*) folder=AWQ-4bit-MAX ;;
+        -[Vv]erb* | -[Vv][Bb]*) verbose= ;;
+    esac
 done
 # The destination appears by one rename when it is complete.
 if [ -f "$model/$folder/config.json" ]; then
@@ -55,5 +59,5 @@ if [ -f "$model/$folder/config.json" ]; then
 fi
 echo "$model"
 command=${AWQ_COMMAND:-$(dirname "$(readlink -f "$0")")/entrypoint.sh}
-# shellcheck disable=SC2086 # AWQ_COMMAND is a command with its arguments.
-exec $command Invoke-AwqQuantization -LiteralPath "$model" -Resume "$@"
+# shellcheck disable=SC2086 # AWQ_COMMAND is a command with its arguments; nothing is left of an empty option.
+exec $command Invoke-AwqQuantization -LiteralPath "$model" -Resume $verbose "$@"

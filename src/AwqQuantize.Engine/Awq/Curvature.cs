@@ -14,19 +14,22 @@ public sealed unsafe class Curvature : IDisposable
 {
     private const double Damping = 0.01;
 
-    private Curvature(Tensor h, Tensor factor, int[] order, float[] diagonal)
+    private Curvature(Tensor h, Tensor factor, int[] order, float[] diagonal, ComputeDevice device)
     {
-        (H, Factor, Order, Pivots) = (h, factor, order, diagonal);
+        (H, Factor, Order, Pivots, Device) = (h, factor, order, diagonal, device);
     }
 
+    /// <summary>Where the matrices are, and where linears are rounded with them.</summary>
+    public ComputeDevice Device { get; private set; }
+
     /// <summary>[in, in] float32, symmetric, damped, in the order of the columns.</summary>
-    public Tensor H { get; }
+    public Tensor H { get; private set; }
 
     /// <summary>
     /// [in, in] float32, unit lower triangular: row and column r belong to column Order[r]. Columns are visited from the last index
     /// to the first, that is in descending diagonal of H ("descending activation order").
     /// </summary>
-    public Tensor Factor { get; }
+    public Tensor Factor { get; private set; }
 
     /// <summary>Column at each index of <see cref="Factor"/>, ascending in importance.</summary>
     public int[] Order { get; }
@@ -35,6 +38,49 @@ public sealed unsafe class Curvature : IDisposable
     public float[] Pivots { get; }
 
     public int Columns => Order.Length;
+
+    /// <summary>Damps and factors a Gram matrix where it lies.</summary>
+    /// <param name="gram">[in, in] float32, symmetric, on the device; taken over, and changed in place.</param>
+    /// <param name="device">Where it lies.</param>
+    public static Curvature From(Tensor gram, ComputeDevice device)
+    {
+        if (device.IsHost)
+            return From(gram);
+        using var scope = NewDisposeScope();
+        var diagonal = gram.diagonal();
+        using var host = diagonal.cpu().contiguous();
+        var keys = new ReadOnlySpan<float>(TensorMemory.Floats(host), (int)gram.shape[0]).ToArray();
+        var mean = keys.Average(k => (double)k) is var average and not 0 ? average : 1;
+        var order = Enumerable.Range(0, keys.Length).ToArray();
+        Array.Sort(keys, order);
+        diagonal.copy_(where(diagonal.gt(0), diagonal, full_like(diagonal, (float)mean)));
+        return Factored(gram, order, device, mean, add => diagonal.add_(add), factor =>
+        {
+            var roots = factor.diagonal().clone();
+            factor.div_(roots);
+            var squares = ComputeDevice.Download(roots.pow_(2)).contiguous();
+            var pivots = new float[order.Length];
+            for (var r = 0; r < pivots.Length; r++)
+                pivots[order[r]] = TensorMemory.Floats(squares)[r];
+            return pivots;
+        });
+    }
+
+    /// <summary>Brings the matrices to the host.</summary>
+    public void MoveToHost()
+    {
+        if (Device.IsHost)
+            return;
+        (H, Factor, Device) = (Moved(H), Moved(Factor), ComputeDevice.Host);
+
+        static Tensor Moved(Tensor tensor)
+        {
+            var host = ComputeDevice.Download(tensor);
+            if (!ReferenceEquals(host, tensor))
+                tensor.Dispose();
+            return host.DetachFromDisposeScope();
+        }
+    }
 
     /// <summary>Damps and factors a Gram matrix.</summary>
     /// <param name="gram">[in, in] float32, symmetric; taken over, and changed in place.</param>
@@ -55,18 +101,41 @@ public sealed unsafe class Curvature : IDisposable
                 h[i * n + i] = (float)mean;
         Array.Sort(keys, order);
 
+        return Factored(gram, order, ComputeDevice.Host, mean, add =>
+        {
+            for (var i = 0L; i < n; i++)
+                TensorMemory.Floats(gram)[i * n + i] += add;
+        }, factor => Normalize(factor, order));
+    }
+
+    /// <param name="damp">Adds to the diagonal.</param>
+    /// <param name="normalize">Divides the factor's columns by their diagonal elements; returns the squares of these, by column.</param>
+    private static Curvature Factored(Tensor gram, int[] order, ComputeDevice device, double mean, Action<float> damp, Func<Tensor, float[]> normalize)
+    {
         var added = 0.0;
         for (var damping = Damping; ; damping *= 10)
         {
-            for (var i = 0L; i < n; i++)
-                h[i * n + i] += (float)(damping * mean - added);
+            damp((float)(damping * mean - added));
             added = damping * mean;
-            if (TryFactor(gram, order) is { } factor)
-                return new Curvature(gram, factor, order, Normalize(factor, order));
+            if (Try() is { } factored)
+                return factored;
             if (damping > 1e3)
                 throw new AwqException("StatisticsSingular", AwqErrorKind.InvalidData,
                     "The Gram matrix of a linear's inputs cannot be factored, however strongly it is damped.",
                     "Check the model for NaN or infinite weights, or use other calibration data.");
+        }
+
+        Curvature? Try()
+        {
+            try
+            {
+                return TryFactor(gram, order, device) is { } factor ? new Curvature(gram, factor, order, normalize(factor), device) : null;
+            }
+            catch (Exception e) when (OutOfMemory.Is(e))
+            {
+                damp((float)-added); // as it was, for the next attempt
+                throw;
+            }
         }
     }
 
@@ -75,6 +144,17 @@ public sealed unsafe class Curvature : IDisposable
     public void Rescale(float[] s)
     {
         var n = Columns;
+        for (var i = 0; i < n; i++)
+            Pivots[i] /= s[i] * s[i];
+        if (!Device.IsHost)
+        {
+            using var scope = NewDisposeScope();
+            var scale = Device.Upload(tensor(s));
+            H.div_(scale.unsqueeze(1)).div_(scale.unsqueeze(0));
+            var visited = Device.Upload(tensor(Order.Select(c => s[c]).ToArray()));
+            Factor.mul_(visited.unsqueeze(0)).div_(visited.unsqueeze(1));
+            return;
+        }
         var h = TensorMemory.Floats(H);
         var v = TensorMemory.Floats(Factor);
         RowParallel.For(n, n, (from, to) =>
@@ -89,8 +169,6 @@ public sealed unsafe class Curvature : IDisposable
                     v[i * n + j] *= s[Order[j]] / sr;
             }
         });
-        for (var i = 0; i < n; i++)
-            Pivots[i] /= s[i] * s[i];
     }
 
     public void Dispose()
@@ -99,8 +177,15 @@ public sealed unsafe class Curvature : IDisposable
         Factor.Dispose();
     }
 
-    private static Tensor? TryFactor(Tensor gram, int[] order)
+    private static Tensor? TryFactor(Tensor gram, int[] order, ComputeDevice on)
     {
+        if (!on.IsHost)
+        {
+            using var scope = NewDisposeScope();
+            var index = tensor(order.Select(i => (long)i).ToArray(), device: gram.device);
+            var (lower, info) = linalg.cholesky_ex(gram.index_select(0, index).index_select(1, index), check_errors: false);
+            return info.item<int>() == 0 && lower.diagonal().isfinite().all().item<bool>() ? lower.contiguous().MoveToOuterDisposeScope().DetachFromDisposeScope() : null;
+        }
         var n = order.Length;
         var permuted = empty(n, n).DetachFromDisposeScope();
         var (h, v) = ((nint)TensorMemory.Floats(gram), (nint)TensorMemory.Floats(permuted));

@@ -2,7 +2,6 @@ using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Calibration;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Awq;
@@ -37,6 +36,7 @@ public sealed class LayerQuantizer(
     /// <param name="progress">Told what is being worked on, and how much of the layer is done (0 to 1).</param>
     public LayerOutcome Run(Action<string, double>? progress = null)
     {
+        batch.LeaveDevice = layer.Compute.IsHost ? null : layer.MoveToHost;
         // What stays float is stored in float16, so it is measured in float16, too.
         StoredPrecision.Round(layer.Weights.Names.Where(IsStoredAsHalf).Select(n => layer.Weights[n]));
         var blocks = settings.LeavesLayer ? layer.Graph.BlockCount : 1 + Enumerable.Range(0, layer.Graph.BlockCount).LastOrDefault(HasWork);
@@ -81,8 +81,7 @@ public sealed class LayerQuantizer(
             last = inputs;
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
-        using var gram = inputs.Statistics.TakeGram();
-        using var curvature = clock.Time("factor", () => batch.Guard("factor", hidden, () => Curvature.From(gram)));
+        using var curvature = Factor(inputs.Statistics);
         foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
             if (Scale(group, curvature, magnitude, sample) is { } columns)
             {
@@ -100,17 +99,19 @@ public sealed class LayerQuantizer(
     {
         using var scope = NewDisposeScope();
         var index = expert[0].Expert;
+        if (layer.Compute.IsHost)
+            all.MoveToHost();
         var parts = settings.AllTokensToAllExperts ? inputs.All : [inputs.Of(index)];
         var tokens = parts.Sum(p => p.shape[0]);
         var first = expert.Where(l => l.In == inputs.Statistics.Channels && l.Site.EndsWith(".input")).ToList();
         if (tokens < SiteInputs.FewestTokens)
         {
             foreach (var linear in expert.Where(l => !kept.ContainsKey(l.Module)))
-                Keep(linear, LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], settings.GroupSize), 0, tokens);
+                Keep(linear, LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], settings.GroupSize, layer.Compute), 0, tokens);
             warnings.Add($"Expert {index} saw {tokens} calibration tokens: rounded plainly.");
             return;
         }
-        using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(parts[0], all.H)))
+        using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(parts[0].to(layer.Device), all.H), layer.Compute))
             foreach (var linear in first.Where(l => !kept.ContainsKey(l.Module)))
                 Round(linear, own ?? all, tokens);
         foreach (var site in expert.Except(first).Select(l => l.Site).Distinct())
@@ -121,7 +122,7 @@ public sealed class LayerQuantizer(
             using var statistics = Inside(block, index, site, readers[0].In, parts);
             largest = Math.Max(largest, statistics.Largest);
             var magnitude = statistics.MeanMagnitude();
-            using var curvature = Curvature.From(statistics.TakeGram());
+            using var curvature = Factor(statistics);
             foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
                 if (Scale(group, curvature, magnitude, null) is { } columns)
                     curvature.Rescale(columns);
@@ -137,10 +138,18 @@ public sealed class LayerQuantizer(
         if (!layer.RunsExpertsAlone(block))
             return Gather(block, site, channels, keep: false, withRouting: false, always: false).Statistics;
         var statistics = new InputStatistics(channels, layer.Device);
-        var observer = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
-        foreach (var part in parts)
-            observer.Run(o => layer.RunExpert(block, expert, part, o));
-        return statistics;
+        try
+        {
+            var observer = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
+            foreach (var part in parts)
+                observer.Run(o => layer.RunExpert(block, expert, part.to(layer.Device), o));
+            return statistics;
+        }
+        catch
+        {
+            statistics.Dispose();
+            throw;
+        }
     }
 
     /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
@@ -148,14 +157,41 @@ public sealed class LayerQuantizer(
     {
         using var statistics = new InputStatistics((int)x.shape[1], layer.Device);
         statistics.Add(x);
-        var own = statistics.TakeGram();
+        var own = statistics.TakeGram(layer.Compute);
         var trust = Math.Min(1, statistics.Tokens / (2.0 * statistics.Channels));
         return trust == 1 ? own : own.mul_(trust).add_(all, alpha: 1 - trust);
     }
 
+    /// <summary>Runs a stage until memory suffices, where the layer is by then.</summary>
+    /// <param name="bytes">What it needs besides the layer's weights.</param>
+    /// <param name="curvature">That it works with.</param>
+    private T Stage<T>(string stage, Func<long> bytes, Curvature? curvature, Func<T> work) => clock.Time(stage, () => batch.Guard(stage, hidden, () =>
+    {
+        if (layer.Compute.IsHost)
+            curvature?.MoveToHost();
+        using var working = layer.Compute.Reserve(bytes());
+        return work();
+    }));
+
+    /// <summary>What a forward of so many rows needs.</summary>
+    private long ForwardBytes(int rows) =>
+        4L * rows * hidden.Length * (3L * layer.Graph.Linears.Select(l => Math.Max(l.In, l.Out)).DefaultIfEmpty(1).Max() + 4L * hidden.Width);
+
+    private Curvature Factor(InputStatistics statistics)
+    {
+        var on = layer.Compute;
+        var gram = statistics.TakeGram(on);
+        return Stage("factor", () => 3L * 4 * statistics.Channels * statistics.Channels, null, () =>
+        {
+            if (layer.Compute.IsHost && !on.IsHost)
+                (gram, on) = (ComputeDevice.Download(gram), layer.Compute);
+            return Curvature.From(gram, on);
+        });
+    }
+
     /// <summary>Runs all rows up to a site; unless it is reached always, some rows may never come to it.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting, bool always = true) => clock.Time("statistics", () =>
-        batch.Guard("statistics", hidden, () =>
+    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting, bool always = true) =>
+        Stage("statistics", () => ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + 4L * channels * channels, null, () =>
         {
             var statistics = new InputStatistics(channels, layer.Device);
             var observer = new SiteObserver(site, statistics, keep || withRouting, withRouting);
@@ -178,7 +214,7 @@ public sealed class LayerQuantizer(
                 observer.DisposeKept();
                 throw;
             }
-        }));
+        });
 
     /// <summary>Searches, folds and checks the scales of a group. Returns the scale of each input column, or null for no change.</summary>
     private float[]? Scale(ScaleGroup group, Curvature curvature, float[] magnitude, Tensor? sample)
@@ -186,17 +222,17 @@ public sealed class LayerQuantizer(
         var consumers = group.Consumers.Where(c => layer.Graph.Linears.Any(l => l.Module == c.Module) && !kept.ContainsKey(c.Module)).ToList();
         if (!settings.SearchScales || consumers.Count == 0)
             return null;
-        var best = clock.Time("search", () => batch.Guard("search", hidden, () =>
+        var best = Stage("search", () => 6L * 4 * settings.SearchRows * curvature.Columns, curvature, () =>
         {
             using var scope = NewDisposeScope();
-            var search = new ScaleSearch([.. consumers.Select(c => layer.Weights[c.Module + ".weight"].cpu())], curvature, magnitude, group, settings);
+            var search = new ScaleSearch([.. consumers.Select(c => layer.Weights[c.Module + ".weight"])], curvature, magnitude, group, settings);
             var candidates = search.Run(cancel);
             var identity = candidates.Single(c => c.Kind == ScaleKind.Identity);
             var chosen = candidates[0];
             if (settings.JudgeByBlock && group.FeedsNonlinear && sample is not null && chosen.Kind != ScaleKind.Identity && consumers.Count <= 8)
-                chosen = new BlockJudge(layer, group.Block, sample).Choose([.. candidates.Take(3).Append(identity).Distinct()], consumers, curvature.Pivots, settings);
+                chosen = new BlockJudge(layer, group.Block, sample.to(layer.Device)).Choose([.. candidates.Take(3).Append(identity).Distinct()], consumers, curvature.Pivots, settings);
             return (Chosen: chosen, Identity: identity);
-        }));
+        });
         var (error, reverted) = best.Chosen.Kind == ScaleKind.Identity ? (0.0, false) : clock.Time("fold", () => Fold(group, best.Chosen.Scales, sample));
         groups.Add(new ScaleGroupOutcome(group.Name, best.Chosen.Kind, best.Chosen.Ratio, best.Chosen.Spread, best.Chosen.Loss, best.Identity.Loss, error, reverted));
         return best.Chosen.Kind == ScaleKind.Identity || reverted ? null : ScaleFold.ColumnScales(consumers[0], best.Chosen.Scales);
@@ -206,7 +242,7 @@ public sealed class LayerQuantizer(
     private (double Error, bool Reverted) Fold(ScaleGroup group, float[] scales, Tensor? sample)
     {
         using var scope = NewDisposeScope();
-        var before = sample is null ? null : layer.RunBlock(group.Block, sample);
+        var before = sample is null ? null : Output();
         ScaleFold.Apply(layer.Weights, group, scales);
         var error = before is null ? 0 : Change(before);
         if (!(error <= settings.FoldTolerance))
@@ -229,22 +265,24 @@ public sealed class LayerQuantizer(
 
         double Change(Tensor was)
         {
-            var after = layer.RunBlock(group.Block, sample!);
+            var after = Output();
+            was = was.to(layer.Device);
             return (after.sub_(was).norm() / was.norm().clamp_min_(1e-12)).item<float>();
         }
+
+        Tensor Output() => batch.Guard("fold", hidden, () => layer.RunBlock(group.Block, sample!.to(layer.Device)));
     }
 
     private void Round(LinearSpec linear, Curvature curvature, long tokens)
     {
         cancel.ThrowIfCancellationRequested();
-        using var scope = NewDisposeScope();
-        var parameter = layer.Weights[linear.Module + ".weight"];
-        var weights = parameter.cpu();
         var loss = 0.0;
-        var result = clock.Time("rounding", () => batch.Guard("rounding", hidden, () => LinearRounding.Round(weights, curvature, tokens, settings, out loss)));
+        var result = Stage("rounding", () => 6L * 4 * linear.In * linear.Out, curvature, () =>
+        {
+            using var scope = NewDisposeScope();
+            return LinearRounding.Round(layer.Weights[linear.Module + ".weight"], curvature, tokens, settings, out loss);
+        });
         Keep(linear, result, loss, tokens);
-        if (layer.Device.type != DeviceType.CPU)
-            parameter.copy_(weights);
     }
 
     private void Keep(LinearSpec linear, QuantizedLinear result, double loss, long tokens)
@@ -262,8 +300,9 @@ public sealed class LayerQuantizer(
                 cancel.ThrowIfCancellationRequested();
                 var count = Math.Min(batch.Rows, hidden.Rows - from);
                 using var scope = NewDisposeScope();
+                using var working = layer.Compute.Reserve(ForwardBytes(count));
                 var entrance = hidden.View(from, count).to(layer.Device);
-                hidden.Store(from, last?.Rows(from, count, hidden.Length) is { } input ? layer.Finish(block, entrance, input) : layer.Advance(block, entrance));
+                hidden.Store(from, last?.Rows(from, count, hidden.Length) is { } input ? layer.Finish(block, entrance, input.to(layer.Device)) : layer.Advance(block, entrance));
                 return count;
             });
     });

@@ -10,13 +10,15 @@ public static unsafe class LinearRounding
     private const int SampledRows = 64;
 
     /// <summary>Quantises a linear on its curvature.</summary>
-    /// <param name="weights">[out, in] float32 in host memory, already folded; overwritten with the dequantised weights.</param>
+    /// <param name="weights">[out, in] float32 where the curvature is, already folded; overwritten with the dequantised weights.</param>
     /// <param name="curvature">Of its inputs.</param>
     /// <param name="tokens">How many tokens these were.</param>
     /// <param name="settings">Which steps are taken.</param>
     /// <param name="loss">Mean squared error of the output, summed over its channels.</param>
     public static QuantizedLinear Round(Tensor weights, Curvature curvature, long tokens, AwqSettings settings, out double loss)
     {
+        if (!curvature.Device.IsHost)
+            return TensorRounding.Round(weights, curvature, tokens, settings, out loss);
         var linear = new QuantizedLinear((int)weights.shape[0], (int)weights.shape[1], settings.GroupSize);
         var w = TensorMemory.Floats(weights);
         var compensated = settings.Rounding == RoundingMode.Compensated;
@@ -49,10 +51,13 @@ public static unsafe class LinearRounding
     }
 
     /// <summary>Rounds without any statistics: ranges span minimum and maximum, every weight takes its nearest code.</summary>
-    /// <param name="weights">[out, in] float32 in host memory; overwritten with the dequantised weights.</param>
+    /// <param name="weights">[out, in] float32; overwritten with the dequantised weights.</param>
     /// <param name="groupSize">Columns per group.</param>
-    public static QuantizedLinear Plain(Tensor weights, int groupSize)
+    /// <param name="device">Where the weights are.</param>
+    public static QuantizedLinear Plain(Tensor weights, int groupSize, ComputeDevice device)
     {
+        if (!device.IsHost)
+            return TensorRounding.Plain(weights, groupSize);
         var linear = new QuantizedLinear((int)weights.shape[0], (int)weights.shape[1], groupSize);
         var w = TensorMemory.Floats(weights);
         RangeFit.Fit(w, null, linear);

@@ -4,8 +4,8 @@ using AwqQuantize.Engine.Compute;
 namespace AwqQuantize.Engine.Awq;
 
 /// <summary>
-/// How many calibration rows run at once, and the retreat when memory runs out: fewer rows at once, which costs nothing; then
-/// hidden states on disk; then rows cut to half their length, down to 64 tokens. Each step is said once.
+/// How many calibration rows run at once, and the retreat when memory runs out: fewer rows at once, which costs nothing; on a
+/// device, hidden states and then the layer itself to the host; then hidden states on disk; then rows cut to half their length, down to 64 tokens. Each step is said once.
 /// </summary>
 /// <param name="rows">Rows at once, to begin with.</param>
 /// <param name="spill">Where hidden states go when they have to leave memory.</param>
@@ -18,6 +18,12 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
 
     /// <summary>Rows that run at once.</summary>
     public int Rows { get; private set; } = Math.Max(1, rows);
+
+    /// <summary>
+    /// Brings the layer that is worked on from its device to the host; null where it is there. Called at most once a layer, when the
+    /// device's memory does not suffice for single rows: the layers after it try the device again.
+    /// </summary>
+    public Action? LeaveDevice { get; set; }
 
     /// <summary>Announces a stage.</summary>
     public void Enter(string stage) => probe?.Invoke(stage);
@@ -46,6 +52,17 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
         {
             Rows /= 2;
             warn("MicroBatchReduced", $"Memory ran out ({OutOfMemory.FirstLine(cause)}): going on with {Rows} rows at once. The result is not affected.");
+        }
+        else if (hidden.OnDevice)
+        {
+            hidden.MoveToHost();
+            warn("HiddenStatesOnHost", $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): hidden states are kept in the host's from here on. The result is not affected.");
+        }
+        else if (LeaveDevice is { } leave && OutOfMemory.OnDevice(cause))
+        {
+            LeaveDevice = null;
+            leave();
+            warn("LayerOnCpu", $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): this layer is finished on the CPU.");
         }
         else if (!hidden.OnDisk)
         {

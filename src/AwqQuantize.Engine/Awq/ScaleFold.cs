@@ -1,7 +1,6 @@
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Awq;
@@ -72,8 +71,9 @@ public static unsafe class ScaleFold
 
     private static Tensor Host(Tensor parameter, out bool copy)
     {
-        copy = parameter.device_type != DeviceType.CPU;
-        return copy ? parameter.cpu() : parameter;
+        var values = ComputeDevice.Download(parameter);
+        copy = !ReferenceEquals(values, parameter);
+        return values;
     }
 
     private static void Return(Tensor parameter, Tensor values, bool copy)

@@ -42,7 +42,7 @@ public sealed unsafe class ScaleSearch
     private readonly float[] weights;
     private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it
 
-    /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, in host memory.</param>
+    /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, where the curvature is.</param>
     /// <param name="curvature">Of their common input.</param>
     /// <param name="magnitude">Mean |x| of each input column.</param>
     /// <param name="group">Which columns share a scale.</param>
@@ -92,6 +92,8 @@ public sealed unsafe class ScaleSearch
     {
         using var scope = NewDisposeScope();
         var n = curvature.Columns;
+        if (!curvature.Device.IsHost)
+            return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, channelOf is null ? scales : [.. channelOf.Select(c => scales[c])], settings));
         var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
         var scaled = sample.clone();
         var w = TensorMemory.Floats(scaled);
@@ -169,7 +171,7 @@ public sealed unsafe class ScaleSearch
             var all = linear.shape[0];
             var count = Math.Min(all, Math.Max(1, (long)Math.Round((double)rows * all / total)));
             var index = Enumerable.Range(0, (int)count).Select(i => (2L * i + 1) * all / (2 * count)).ToArray();
-            return linear.index_select(0, tensor(index));
+            return linear.index_select(0, tensor(index, device: linear.device));
         }).ToArray();
         return cat(parts, 0).MoveToOuterDisposeScope().DetachFromDisposeScope();
     }
@@ -179,7 +181,7 @@ public sealed unsafe class ScaleSearch
     {
         using var scope = NewDisposeScope();
         var n = linears[0].shape[1];
-        var total = zeros(n);
+        var total = zeros(n, device: linears[0].device);
         foreach (var linear in linears)
         {
             using var inner = NewDisposeScope();
@@ -187,9 +189,10 @@ public sealed unsafe class ScaleSearch
             total.add_(grouped.div_(grouped.amax([2L], true).add_(1e-6)).view(-1, n).sum([0L]));
         }
         total.div_(linears.Sum(l => l.shape[0]));
+        var host = ComputeDevice.Download(total);
         var result = new float[n];
         for (var i = 0; i < n; i++)
-            result[i] = TensorMemory.Floats(total)[i];
+            result[i] = TensorMemory.Floats(host)[i];
         return result;
     }
 }

@@ -10,21 +10,27 @@ namespace AwqQuantize.Engine.Calibration;
 /// </summary>
 public sealed unsafe class HiddenStates : IDisposable
 {
-    private const long Piece = 16L << 20;
+    // Elements that are saved and loaded at once.
+    private const long Piece = 1 << 24;
 
     private string? file;
     private Tensor buffer;
+    private IDisposable? reserved;
 
     /// <param name="rows">Calibration rows.</param>
     /// <param name="length">Tokens per row.</param>
     /// <param name="width">Channels of the residual stream.</param>
     /// <param name="file">Where to keep them if not in memory; deleted on disposal.</param>
-    public HiddenStates(int rows, int length, int width, string? file = null)
+    /// <param name="device">Whose memory they are kept in; null for the host's. A file is the host's.</param>
+    /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: they do not fit.</exception>
+    public HiddenStates(int rows, int length, int width, string? file = null, ComputeDevice? device = null)
     {
         (Rows, Length, Width, this.file) = (rows, length, width, file);
         var count = (long)rows * length * width;
+        OnDevice = file is null && device is { IsHost: false };
+        reserved = OnDevice ? device!.Reserve(count * sizeof(float)) : null;
         // It outlives the dispose scope that it happens to be made in.
-        buffer = (file is null ? empty(count) : from_file(file, true, count, ScalarType.Float32)).DetachFromDisposeScope();
+        buffer = (file is null ? empty(count, device: OnDevice ? device!.Torch : CPU) : from_file(file, true, count, ScalarType.Float32)).DetachFromDisposeScope();
     }
 
     public int Rows { get; }
@@ -38,6 +44,9 @@ public sealed unsafe class HiddenStates : IDisposable
     public long Tokens => (long)Rows * Length;
 
     public bool OnDisk => file is not null;
+
+    /// <summary>Whether they are in a device's memory.</summary>
+    public bool OnDevice { get; private set; }
 
     /// <summary>A view of some rows, [count, length, width]; the caller disposes it.</summary>
     public Tensor View(int from, int count)
@@ -71,11 +80,32 @@ public sealed unsafe class HiddenStates : IDisposable
     {
         if (length > Length)
             throw new ArgumentOutOfRangeException(nameof(length), $"Rows have {Length} tokens and cannot be made {length} long.");
-        var data = TensorMemory.Floats(buffer);
         long kept = (long)length * Width, old = (long)Length * Width;
+        if (OnDevice)
+        {
+            using var scope = NewDisposeScope();
+            for (long row = 1; row < Rows; row++)
+                buffer.narrow(0, row * kept, kept).copy_(buffer.narrow(0, row * old, kept).clone());
+            Length = length;
+            return;
+        }
+        var data = TensorMemory.Floats(buffer);
         for (long row = 1; row < Rows; row++)
             new ReadOnlySpan<float>(data + row * old, checked((int)kept)).CopyTo(new Span<float>(data + row * kept, (int)kept));
         Length = length;
+    }
+
+    /// <summary>Moves the states from a device's memory to the host's.</summary>
+    public void MoveToHost()
+    {
+        if (!OnDevice)
+            return;
+        var host = empty(buffer.numel()).DetachFromDisposeScope();
+        host.copy_(buffer);
+        buffer.Dispose();
+        (buffer, OnDevice) = (host, false);
+        reserved?.Dispose();
+        reserved = null;
     }
 
     /// <summary>Moves the states from memory to a file.</summary>
@@ -88,39 +118,43 @@ public sealed unsafe class HiddenStates : IDisposable
         using (var kept = buffer.narrow(0, 0, Tokens * Width))
             mapped.copy_(kept);
         buffer.Dispose();
-        (buffer, file) = (mapped, path);
+        (buffer, file, OnDevice) = (mapped, path, false);
+        reserved?.Dispose();
+        reserved = null;
         Release(0, Rows);
     }
 
     /// <summary>Writes the states where a later process can take them up.</summary>
     public void Save(Stream stream)
     {
-        var data = (byte*)TensorMemory.Floats(buffer);
-        var left = Tokens * Width * sizeof(float);
-        for (long at = 0; at < left; at += Piece)
+        for (long at = 0; at < Tokens * Width; at += Piece)
         {
-            stream.Write(new ReadOnlySpan<byte>(data + at, (int)Math.Min(Piece, left - at)));
+            using var scope = NewDisposeScope();
+            var part = ComputeDevice.Download(buffer.narrow(0, at, Math.Min(Piece, Tokens * Width - at)));
+            stream.Write(new ReadOnlySpan<byte>(TensorMemory.Floats(part), checked((int)part.numel() * sizeof(float))));
             if (OnDisk)
-                MappedPages.Drop(data + at, Math.Min(Piece, left - at));
+                MappedPages.Drop((byte*)TensorMemory.Floats(buffer) + at * sizeof(float), part.numel() * sizeof(float));
         }
     }
 
     /// <summary>Reads what <see cref="Save"/> wrote.</summary>
     public void Load(Stream stream)
     {
-        var data = (byte*)TensorMemory.Floats(buffer);
-        var left = Tokens * Width * sizeof(float);
-        for (long at = 0; at < left; at += Piece)
+        for (long at = 0; at < Tokens * Width; at += Piece)
         {
-            stream.ReadExactly(new Span<byte>(data + at, (int)Math.Min(Piece, left - at)));
+            using var scope = NewDisposeScope();
+            var part = empty(Math.Min(Piece, Tokens * Width - at));
+            stream.ReadExactly(new Span<byte>(TensorMemory.Floats(part), checked((int)part.numel() * sizeof(float))));
+            buffer.narrow(0, at, part.numel()).copy_(part);
             if (OnDisk)
-                MappedPages.Drop(data + at, Math.Min(Piece, left - at));
+                MappedPages.Drop((byte*)TensorMemory.Floats(buffer) + at * sizeof(float), part.numel() * sizeof(float));
         }
     }
 
     public void Dispose()
     {
         buffer.Dispose();
+        reserved?.Dispose();
         if (file is not null)
             File.Delete(file);
     }

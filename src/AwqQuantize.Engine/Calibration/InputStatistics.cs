@@ -1,5 +1,4 @@
 using AwqQuantize.Engine.Compute;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Calibration;
@@ -62,17 +61,26 @@ public sealed unsafe class InputStatistics : IDisposable
     /// <summary>Mean of each channel.</summary>
     public float[] Mean() => PerToken(sum);
 
+    /// <summary>Σ x xᵀ / tokens, [channels, channels] float32, handed over to the caller; can be taken once.</summary>
+    /// <param name="device">Where they were summed up. The matrix stays there.</param>
+    public Tensor TakeGram(ComputeDevice device)
+    {
+        if (device.IsHost)
+            return TakeGram();
+        var taken = Take();
+        using var scope = NewDisposeScope();
+        taken.triu_().div_(Math.Max(1, Tokens));
+        taken.add_(taken.triu(1).t());
+        return taken;
+    }
+
     /// <summary>Σ x xᵀ / tokens, [channels, channels] float32 in host memory, handed over to the caller; can be taken once.</summary>
     public Tensor TakeGram()
     {
-        var taken = gram ?? throw new InvalidOperationException("The Gram matrix was taken before.");
-        gram = null;
-        if (taken.device_type != DeviceType.CPU)
-        {
-            var moved = taken.cpu();
-            taken.Dispose();
-            taken = moved;
-        }
+        var summed = Take();
+        var taken = ComputeDevice.Download(summed);
+        if (!ReferenceEquals(taken, summed))
+            summed.Dispose();
         var h = TensorMemory.Floats(taken);
         var (n, factor) = ((long)Channels, 1f / Math.Max(1, Tokens));
         // Scales the upper triangle and mirrors it, tile by tile so that both sides stay in the cache.
@@ -85,6 +93,13 @@ public sealed unsafe class InputStatistics : IDisposable
                         for (var j = Math.Max(i, bj * Side); j < Math.Min(n, (bj + 1) * Side); j++)
                             h[j * n + i] = h[i * n + j] *= factor;
         });
+        return taken;
+    }
+
+    private Tensor Take()
+    {
+        var taken = gram ?? throw new InvalidOperationException("The Gram matrix was taken before.");
+        gram = null;
         return taken;
     }
 

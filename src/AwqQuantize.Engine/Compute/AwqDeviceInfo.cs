@@ -15,6 +15,9 @@ public sealed record AwqDeviceInfo
     /// <summary>Bytes that are free now.</summary>
     public required long FreeMemory { get; init; }
 
+    /// <summary>NVIDIA's number of what a GPU can do, e.g. 9.0; null for the CPU.</summary>
+    public Version? ComputeCapability { get; init; }
+
     public bool IsUsable => Reason is null;
 
     /// <summary>Why it cannot be used; null where it can.</summary>

@@ -14,8 +14,14 @@ public static class OutOfMemory
         "mkl_malloc", "MKL_ALLOC", // MKL
     ];
 
-    public static bool Is(Exception e) => e is OutOfMemoryException
+    private static readonly string[] DeviceSigns = ["CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED"];
+
+    public static bool Is(Exception e) => e is OutOfMemoryException or DeviceMemoryExhaustedException
         || e is ExternalException && FirstLine(e) is var line && Signs.Any(s => line.Contains(s, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>Whether it was a device's own memory, not the host's.</summary>
+    public static bool OnDevice(Exception e) => e is DeviceMemoryExhaustedException
+        || e is ExternalException && FirstLine(e) is var line && DeviceSigns.Any(s => line.Contains(s, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>What libtorch says in its first line; the rest is a native stack.</summary>
     public static string FirstLine(Exception e) => e.Message.Split('\n', 2)[0].Trim();

@@ -18,6 +18,14 @@ public static unsafe partial class TensorMemory
         return (float*)THSTensor_data(tensor.Handle);
     }
 
+    /// <summary>The elements of a contiguous uint8 tensor in host memory. Valid while the tensor lives.</summary>
+    public static ReadOnlySpan<byte> Bytes(Tensor tensor)
+    {
+        if (tensor.dtype != ScalarType.Byte || tensor.device_type != DeviceType.CPU || !tensor.is_contiguous())
+            throw new ArgumentException($"A contiguous uint8 tensor in host memory is needed, not {tensor.dtype} on {tensor.device_type}.");
+        return new ReadOnlySpan<byte>((void*)THSTensor_data(tensor.Handle), checked((int)tensor.numel()));
+    }
+
     /// <summary>The elements of a contiguous int64 tensor in host memory. Valid while the tensor lives.</summary>
     public static long* Longs(Tensor tensor)
     {

@@ -8,18 +8,50 @@ namespace AwqQuantize.Engine.Compute;
 /// </summary>
 public static partial class TorchRuntime
 {
+    /// <summary>Names another libtorch than the module's own.</summary>
+    public const string PathVariable = "AWQ_LIBTORCH";
+
     private static readonly Lock Gate = new();
+    private static TorchLibrary? library;
     private static bool loaded;
 
-    /// <summary>Folder of the natives, absolute. An environment variable <c>AWQ_LIBTORCH</c> wins over the folder beside the module.</summary>
-    public static string NativeDirectory =>
-        Environment.GetEnvironmentVariable("AWQ_LIBTORCH") is { Length: > 0 } chosen ? chosen
-        : AppContext.GetData("AwqQuantize.NativeDirectory") as string
+    /// <summary>Folder of the module's own natives, absolute.</summary>
+    public static string NativeDirectory { get; } =
+        AppContext.GetData("AwqQuantize.NativeDirectory") as string
         ?? Path.Combine(Path.GetDirectoryName(typeof(TorchRuntime).Assembly.Location)!, "dependencies", "runtimes",
             OperatingSystem.IsWindows() ? "win-x64" : "linux-x64", "native");
 
+    /// <summary>The libtorch that is, or will be, loaded: the one chosen, the one that <c>AWQ_LIBTORCH</c> names, or the module's own.</summary>
+    /// <exception cref="AwqException"><c>TorchLibraryMissing</c>, <c>TorchLibraryMismatch</c>.</exception>
+    public static TorchLibrary Library
+    {
+        get
+        {
+            lock (Gate)
+                return library ??= Environment.GetEnvironmentVariable(PathVariable) is { Length: > 0 } named
+                    ? TorchLibrary.Find(named) : new TorchLibrary(NativeDirectory, null);
+        }
+    }
+
+    /// <summary>Chooses another libtorch for this process. Once one is loaded, it can only be the same.</summary>
+    /// <param name="path">As <see cref="TorchLibrary.Find"/> takes it.</param>
+    /// <exception cref="AwqException"><c>TorchLibraryMissing</c>, <c>TorchLibraryMismatch</c>, <c>TorchLibraryLoaded</c>.</exception>
+    public static void Use(string path)
+    {
+        var wanted = TorchLibrary.Find(path);
+        lock (Gate)
+        {
+            if (loaded && Library.Folder != wanted.Folder)
+                throw new AwqException("TorchLibraryLoaded", AwqErrorKind.ResourceUnavailable,
+                    $"This process has loaded the libtorch in '{Library.Folder}' already; a process can hold only one.", $"Start a new session, and give '{path}' to its first command.");
+            library = wanted;
+        }
+    }
+
     /// <summary>Loads libtorch once. Must run before any use of TorchSharp.</summary>
-    /// <exception cref="AwqException"><c>TorchBackendUnavailable</c>: the natives are missing or do not load.</exception>
+    /// <exception cref="AwqException">
+    /// <c>TorchBackendUnavailable</c>: the natives are missing or do not load; <c>TorchLibraryMissing</c>, <c>TorchLibraryMismatch</c>.
+    /// </exception>
     public static void EnsureLoaded()
     {
         lock (Gate)
@@ -29,19 +61,29 @@ public static partial class TorchRuntime
             // Threads of the matrix kernels that wait do so asleep: where other work runs beside, spinning costs more than waking up.
             if (!OperatingSystem.IsWindows() && Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null)
                 _ = setenv("OMP_WAIT_POLICY", "PASSIVE", 0);
-            var file = Path.Combine(NativeDirectory, OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : "libLibTorchSharp.so");
+            var chosen = Library;
             try
             {
-                NativeLibrary.Load(file);
+                // What is loaded already is not looked for again: libLibTorchSharp, which lies beside the module's own libtorch, binds to these.
+                foreach (var file in chosen.Files)
+                    NativeLibrary.Load(file);
+                NativeLibrary.Load(Bridge(chosen));
             }
             catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
             {
                 throw new AwqException("TorchBackendUnavailable", AwqErrorKind.ResourceUnavailable,
-                    $"libtorch could not be loaded from '{NativeDirectory}': {e.Message.Split('\n')[0]}",
-                    "Build the module for this system, or set AWQ_LIBTORCH to the folder of a matching libtorch.", e);
+                    $"libtorch could not be loaded from '{chosen.Folder}': {e.Message.Split('\n')[0]}",
+                    $"Build the module for this system, or set {PathVariable} to the folder of a libtorch of version {TorchLibrary.NeededVersion}.", e);
             }
             loaded = true;
         }
+    }
+
+    /// <summary>TorchSharp's own library, from the chosen folder if it lies there, else the module's.</summary>
+    private static string Bridge(TorchLibrary chosen)
+    {
+        var name = OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : "libLibTorchSharp.so";
+        return Path.Combine(chosen.Folder, name) is var beside && File.Exists(beside) ? beside : Path.Combine(NativeDirectory, name);
     }
 
     // .NET's own environment is a copy that native libraries do not see.

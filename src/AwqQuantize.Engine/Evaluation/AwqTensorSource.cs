@@ -2,7 +2,6 @@ using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Packing;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Evaluation;
@@ -57,10 +56,11 @@ public sealed class AwqTensorSource : ITensorSource
         if (!name.EndsWith(Weight, StringComparison.Ordinal) || !modules.Contains(name[..^Weight.Length]))
             return plain.Read(name, device);
         var result = Dequantize(name[..^Weight.Length]);
-        if (device.type == DeviceType.CPU)
+        var there = ComputeDevice.Of(device);
+        if (there.IsHost)
             return result;
         using (result)
-            return result.to(device);
+            return there.Upload(result);
     }
 
     public Tensor? ReadRows(string name, ReadOnlySpan<long> rows, Device device) => folder.Tensors.ContainsKey(name) ? plain.ReadRows(name, rows, device) : null;

@@ -21,7 +21,7 @@ public static class GreedyDecoder
         Action<string, double>? progress = null, CancellationToken cancel = default)
     {
         TorchRuntime.EnsureLoaded();
-        var on = Devices.Choose(device, forceCpu: false);
+        var on = Devices.Choose(device, forceCpu: false).Torch;
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         using var model = DecoderModel.Open(source.Graph, source.Tensors, on);

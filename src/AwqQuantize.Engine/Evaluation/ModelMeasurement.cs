@@ -54,7 +54,7 @@ public sealed class ModelMeasurement : IDisposable
         var windows = EvaluationWindows.Read(options, tokenizer, model.Graph.VocabularySize, positions, cancel);
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        using var run = new ModelMeasurement(windows, Devices.Choose(options.Device, forceCpu: false), progress, cancel);
+        using var run = new ModelMeasurement(windows, Devices.Choose(options.Device, forceCpu: false).Torch, progress, cancel);
         ModelSource[] all = reference is null ? [model] : [model, reference];
         for (var i = 0; i < all.Length; i++)
             run.Walk(all[i], i, all.Length);
@@ -87,7 +87,7 @@ public sealed class ModelMeasurement : IDisposable
             // The logits at the end are counted as one more layer.
             progress?.Invoke($"{name}: layer {i + 1} of {source.Graph.LayerCount}", (index + (double)i / (source.Graph.LayerCount + 1)) / count);
             using var layer = model.LoadLayer(i);
-            ForRows((from, rows) => hidden.Store(from, layer.Forward(hidden.View(from, rows).to(device))));
+            ForRows((from, rows) => hidden.Store(from, layer.Forward(hidden.View(from, rows).to(layer.Device))));
         }
         NativeHeap.Trim();
     }

@@ -56,10 +56,11 @@ internal sealed class PackedTensorSource : ITensorSource
         if (!name.EndsWith(Weight, StringComparison.Ordinal) || !modules.Contains(name[..^Weight.Length]))
             return plain.Read(name, device);
         var result = Dequantize(name[..^Weight.Length]);
-        if (device.type == DeviceType.CPU)
+        var there = ComputeDevice.Of(device);
+        if (there.IsHost)
             return result;
         using (result)
-            return result.to(device);
+            return there.Upload(result);
     }
 
     private unsafe nint Pointer(TensorEntry entry) => (nint)folder.Pointer(entry.Name);

@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Compute;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Layers;
@@ -6,12 +7,13 @@ namespace AwqQuantize.Engine.Layers;
 /// <summary>One decoder layer with its weights. Runs again after its weights were changed: nothing is derived from them beforehand.</summary>
 public sealed class DecoderLayer : IDisposable
 {
-    private readonly BlockRunner[][] runners;
+    private BlockRunner[][] runners;
+    private PositionTables? ownTables;
 
-    internal DecoderLayer(LayerGraph graph, LayerWeights weights, PositionTables tables)
+    internal DecoderLayer(LayerGraph graph, LayerWeights weights, PositionTables tables, ComputeDevice compute)
     {
-        (Graph, Weights) = (graph, weights);
-        runners = [.. graph.Steps.Select(s => s.Select(b => BlockRunner.Create(b, weights, tables)).ToArray())];
+        (Graph, Weights, Compute) = (graph, weights, compute);
+        runners = Runners(tables);
     }
 
     public LayerGraph Graph { get; }
@@ -19,7 +21,23 @@ public sealed class DecoderLayer : IDisposable
     public LayerWeights Weights { get; }
 
     /// <summary>Where the weights are and the layer runs.</summary>
-    public Device Device => Weights[Weights.Names.First()].device;
+    public ComputeDevice Compute { get; private set; }
+
+    /// <inheritdoc cref="Compute"/>
+    public Device Device => Compute.Torch;
+
+    /// <summary>Brings the layer to host memory: what is left when a device's does not suffice. It goes on from where it is.</summary>
+    public void MoveToHost()
+    {
+        if (Compute.IsHost)
+            return;
+        Weights.MoveToHost();
+        Compute = ComputeDevice.Host;
+        ownTables = new PositionTables(Compute.Torch);
+        runners = Runners(ownTables);
+    }
+
+    private BlockRunner[][] Runners(PositionTables tables) => [.. Graph.Steps.Select(s => s.Select(b => BlockRunner.Create(b, Weights, tables)).ToArray())];
 
     /// <summary>The hidden states after the layer. Rows start at position 0, are as long as each other, and attend causally.</summary>
     /// <param name="hidden">[batch, length, hidden], float32; left as it is.</param>
@@ -87,7 +105,7 @@ public sealed class DecoderLayer : IDisposable
     private Tensor Stream(Tensor hidden, IActivationObserver? observer)
     {
         using var scope = NewDisposeScope();
-        var stream = hidden;
+        var stream = hidden.to(Device); // a layer that did not fit the device is on the host
         for (var block = 0; block < Graph.BlockCount; block++)
         {
             using var inner = NewDisposeScope();
@@ -142,5 +160,9 @@ public sealed class DecoderLayer : IDisposable
 
     private Tensor Parameter(string name) => Weights[name];
 
-    public void Dispose() => Weights.Dispose();
+    public void Dispose()
+    {
+        Weights.Dispose();
+        ownTables?.Dispose();
+    }
 }

@@ -10,24 +10,29 @@ namespace AwqQuantize.Engine.Layers;
 public sealed unsafe class DecoderModel : IDisposable
 {
     private readonly ITensorSource source;
+    private readonly ComputeDevice compute;
     private readonly Device device;
     private readonly PositionTables tables;
+    private PositionTables? hostTables;
     private readonly Dictionary<string, Tensor> outer = [];
 
-    private DecoderModel(ModelGraph graph, ITensorSource source, Device device)
+    private DecoderModel(ModelGraph graph, ITensorSource source, ComputeDevice compute)
     {
-        (Graph, this.source, this.device) = (graph, source, device);
+        (Graph, this.source, this.compute, device) = (graph, source, compute, compute.Torch);
         tables = new PositionTables(device);
     }
 
     public ModelGraph Graph { get; }
 
     /// <summary>Prepares a model; reads no weights yet. The source must outlive it.</summary>
-    public static DecoderModel Open(ModelGraph graph, ITensorSource source, Device device)
+    public static DecoderModel Open(ModelGraph graph, ITensorSource source, ComputeDevice device)
     {
         TorchRuntime.EnsureLoaded();
         return new DecoderModel(graph, source, device);
     }
+
+    /// <inheritdoc cref="Open(ModelGraph, ITensorSource, ComputeDevice)"/>
+    public static DecoderModel Open(ModelGraph graph, ITensorSource source, Device device) => Open(graph, source, ComputeDevice.Of(device));
 
     /// <summary>The hidden states that enter the first layer, [batch, length, hidden], float32.</summary>
     /// <param name="ids">Token ids, [batch, length], int64; positions start at 0.</param>
@@ -66,8 +71,25 @@ public sealed unsafe class DecoderModel : IDisposable
     }
 
     /// <summary>Reads one layer's weights. The caller disposes it.</summary>
-    public DecoderLayer LoadLayer(int index) =>
-        new(Graph.Layers[index], LayerWeights.Load(Graph.Layers[index], source, device), tables);
+    public DecoderLayer LoadLayer(int index) => Place(index, ReadLayer(index));
+
+    /// <summary>Reads one layer's weights into host memory; on any thread.</summary>
+    public LayerWeights ReadLayer(int index) => LayerWeights.Load(Graph.Layers[index], source, CPU);
+
+    /// <summary>Makes a layer of weights in host memory, which it takes over: on the model's device, or on the host where it does not fit there.</summary>
+    public DecoderLayer Place(int index, LayerWeights weights)
+    {
+        var on = compute;
+        try
+        {
+            weights.MoveTo(on);
+        }
+        catch (Exception e) when (!on.IsHost && OutOfMemory.Is(e))
+        {
+            on = ComputeDevice.Host;
+        }
+        return new DecoderLayer(Graph.Layers[index], weights, on == compute ? tables : hostTables ??= new PositionTables(on.Torch), on);
+    }
 
     /// <summary>Logits [batch, length, vocabulary] of hidden states [batch, length, hidden] after the last layer.</summary>
     public Tensor Logits(Tensor hidden)
@@ -96,7 +118,7 @@ public sealed unsafe class DecoderModel : IDisposable
     private Tensor Predict(Tensor hidden)
     {
         using var scope = NewDisposeScope();
-        return Score(Final(hidden), Outer(Graph.Head.Weight), Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias)).MoveToOuterDisposeScope();
+        return Score(Final(hidden.to(device)), Outer(Graph.Head.Weight), Graph.Head.Bias is null ? null : Outer(Graph.Head.Bias)).MoveToOuterDisposeScope();
     }
 
     /// <summary>What the head's weight is multiplied with.</summary>
@@ -129,7 +151,7 @@ public sealed unsafe class DecoderModel : IDisposable
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         targets = targets.to(device);
-        hidden = Final(hidden);
+        hidden = Final(hidden.to(device));
         var largest = full(hidden.shape[0], float.NegativeInfinity, device: device);
         var (sum, wanted) = (zeros_like(largest), zeros_like(largest));
         for (var from = 0; from < Graph.VocabularySize; from += Piece)
@@ -202,5 +224,6 @@ public sealed unsafe class DecoderModel : IDisposable
     {
         Release([.. outer.Keys]);
         tables.Dispose();
+        hostTables?.Dispose();
     }
 }

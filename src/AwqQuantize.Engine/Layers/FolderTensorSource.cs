@@ -29,10 +29,7 @@ public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
             result.Dispose();
             throw;
         }
-        if (device.type == TorchSharp.DeviceType.CPU)
-            return result;
-        using (result)
-            return result.to(device);
+        return Placed(result, device);
     }
 
     public unsafe Tensor? ReadRows(string name, ReadOnlySpan<long> rows, Device device)
@@ -47,9 +44,15 @@ public sealed class FolderTensorSource(ModelFolder folder) : ITensorSource
             result.Dispose();
             throw;
         }
-        if (device.type == TorchSharp.DeviceType.CPU)
+        return Placed(result, device);
+    }
+
+    private static Tensor Placed(Tensor result, Device device)
+    {
+        var there = ComputeDevice.Of(device);
+        if (there.IsHost)
             return result;
         using (result)
-            return result.to(device);
+            return there.Upload(result);
     }
 }

@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Compute;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Layers;
@@ -11,6 +12,7 @@ public sealed class LayerWeights : IDisposable
 {
     private readonly LayerGraph graph;
     private readonly Dictionary<string, Tensor> tensors = [];
+    private IDisposable? reserved;
 
     private LayerWeights(LayerGraph graph) => this.graph = graph;
 
@@ -57,6 +59,42 @@ public sealed class LayerWeights : IDisposable
             weights.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Brings all tensors from the host to a device; on the host nothing happens.</summary>
+    /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: they do not fit, and are where they were.</exception>
+    public void MoveTo(ComputeDevice device)
+    {
+        var claim = device.Reserve(ByteSize);
+        var moved = new Dictionary<string, Tensor>();
+        try
+        {
+            foreach (var (name, tensor) in tensors)
+                moved.Add(name, device.Upload(tensor));
+        }
+        catch
+        {
+            foreach (var tensor in moved.Values.Except(tensors.Values))
+                tensor.Dispose();
+            claim.Dispose();
+            throw;
+        }
+        Replace(moved);
+        reserved = claim;
+    }
+
+    /// <summary>Brings all tensors to the host.</summary>
+    public void MoveToHost()
+    {
+        Replace(tensors.ToDictionary(t => t.Key, t => ComputeDevice.Download(t.Value)));
+        reserved?.Dispose();
+        reserved = null;
+    }
+
+    private void Replace(IReadOnlyDictionary<string, Tensor> others)
+    {
+        foreach (var (name, tensor) in others)
+            Set(name, tensor);
     }
 
     /// <summary>
@@ -112,5 +150,7 @@ public sealed class LayerWeights : IDisposable
         foreach (var tensor in tensors.Values)
             tensor.Dispose();
         tensors.Clear();
+        reserved?.Dispose();
+        reserved = null;
     }
 }

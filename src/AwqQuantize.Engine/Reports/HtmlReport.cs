@@ -80,6 +80,9 @@ public static class HtmlReport
             SvgChart.Lines("Fold error by layer", "relative error", PerGroup(g => g.FoldError), logarithmic: true, reference: 1e-3));
         Chart("Largest activation", "Largest magnitude at the input of any linear. Beyond 65504 float16 kernels overflow.",
             SvgChart.Lines("Largest activation by layer", "magnitude", [new ChartSeries("largest", [.. layers.Select(l => (double)l.LargestActivation)])], logarithmic: true));
+        if (report.LayerBits.Count > 0)
+            Chart("Bits", "Bits per weight of a layer's linears, scales and zero points included; what stayed float counts 16.",
+                SvgChart.Lines("Bits per weight by layer", "bits", [new ChartSeries("bits", [.. report.LayerBits.Select(b => b > 0 ? b : double.NaN)])], reference: report.BitsPerWeight));
         if (layers.Any(l => l.Seconds.Count > 0))
         {
             var stages = layers.SelectMany(l => l.Seconds.Keys).Distinct().Take(8).Select(stage => new ChartSeries(stage, [.. layers.Select(l => l.Seconds.GetValueOrDefault(stage))])).ToList();
@@ -116,6 +119,11 @@ public static class HtmlReport
                     $"{s.Set.Layer}", s.Set.Name, $"{s.Set.Weights}", s.KlDivergence is { } kl ? SvgChart.Short(kl) : "not on the shortlist", SvgChart.Short(s.StreamError),
                     s.StaysFloat ? "float16" : "4 bits",
                 }));
+        }
+        if (report.Tuning is { } tuning)
+        {
+            Table(html, "Tuning against the float model's predictions", ["steps", "best step", "tokens", "held-out tokens", "held-out KL before", "held-out KL after"],
+                [[$"{tuning.Steps}", tuning.BestStep == 0 ? "none was better" : $"{tuning.BestStep}", $"{tuning.Tokens}", $"{tuning.HeldOutTokens}", SvgChart.Short(tuning.KlBefore), SvgChart.Short(tuning.KlAfter)]]);
         }
         if (report.FloatModules.Count > 0)
         {

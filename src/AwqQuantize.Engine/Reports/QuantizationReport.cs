@@ -26,6 +26,9 @@ public sealed record QuantizationReport
 
     public required double BitsPerWeight { get; init; }
 
+    /// <summary>Bits per weight of each layer's linears, routers and the like aside; 0 for a layer without others.</summary>
+    public IReadOnlyList<double> LayerBits { get; init; } = [];
+
     public required int GroupSize { get; init; }
 
     public required int QuantizedModules { get; init; }

@@ -21,17 +21,18 @@ public static class FloatSanity
         var ids = rows.Rows[0].Take(MostTokens).Select(i => (long)i).ToArray();
         var input = tensor(ids).unsqueeze(0);
         var hidden = model.Embed(input);
+        var home = hidden.device;
         for (var i = 0; i < model.Graph.LayerCount; i++)
         {
             cancel.ThrowIfCancellationRequested();
             using var inner = NewDisposeScope();
             using var layer = model.LoadLayer(i);
-            var next = layer.Forward(hidden).MoveToOuterDisposeScope();
+            var next = layer.Forward(hidden.to(layer.Device)).MoveToOuterDisposeScope();
             hidden.Dispose();
             hidden = next;
             Compute.NativeHeap.Trim();
         }
-        return model.CrossEntropy(hidden[0].narrow(0, 0, ids.Length - 1), input[0].narrow(0, 1, ids.Length - 1));
+        return model.CrossEntropy(hidden.to(home)[0].narrow(0, 0, ids.Length - 1), input[0].narrow(0, 1, ids.Length - 1));
     }
 
     /// <summary>Judges what <see cref="Measure"/> found.</summary>

@@ -9,6 +9,6 @@ public interface IRunObserver
     /// <param name="id">Stable identifier, e.g. <c>LayerFellBack</c>.</param>
     void Warning(string id, string message);
 
-    /// <summary>What was decided and why: device, memory, what is left out.</summary>
+    /// <summary>What was decided and why (device, memory, what is left out), and what is done: the lines of a log.</summary>
     void Decision(string message);
 }

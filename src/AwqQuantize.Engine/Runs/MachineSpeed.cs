@@ -22,33 +22,29 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
     /// <summary>Measures for about a second; the answer for a device and widths is remembered.</summary>
     /// <param name="device">Where layers run.</param>
     /// <param name="graph">Gives the widths: narrow matrices are slower.</param>
-    public static MachineSpeed Measure(Device device, ModelGraph graph)
+    public static MachineSpeed Measure(ComputeDevice device, ModelGraph graph)
     {
         var widest = graph.Layers.SelectMany(l => l.Linears).Where(l => l.Expert < 0).Select(l => l.Out).DefaultIfEmpty(graph.HiddenSize).Max();
         return Measure(device, Math.Min(graph.HiddenSize, 2048), Math.Min(widest, 4096));
     }
 
-    private static MachineSpeed Measure(Device device, long inputs, long outputs)
+    private static MachineSpeed Measure(ComputeDevice device, long inputs, long outputs)
     {
         lock (Measured)
         {
-            if (!Measured.TryGetValue((device.ToString(), inputs, outputs), out var speed))
-                Measured[(device.ToString(), inputs, outputs)] = speed = new MachineSpeed(Products(device, inputs, outputs), Fits());
+            if (!Measured.TryGetValue((device.Name, inputs, outputs), out var speed))
+                Measured[(device.Name, inputs, outputs)] = speed = new MachineSpeed(Products(device, inputs, outputs), Fits());
             return speed;
         }
     }
 
-    private static double Products(Device device, long inputs, long outputs)
+    private static double Products(ComputeDevice device, long inputs, long outputs)
     {
         const int Tokens = 2048;
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        var (x, w) = (ones([Tokens, inputs], device: device), ones([outputs, inputs], device: device));
-        return 2.0 * Tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), () =>
-        {
-            if (device.type == DeviceType.CUDA)
-                cuda.synchronize();
-        });
+        var (x, w) = (ones([Tokens, inputs], device: device.Torch), ones([outputs, inputs], device: device.Torch));
+        return 2.0 * Tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), device.Synchronize);
     }
 
     private static unsafe double Fits()

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -34,14 +35,23 @@ internal sealed class ProgressMeter
     private int Layers => until.Length - 1;
 
     /// <summary>Inside a layer.</summary>
-    public void Layer(int layer, string detail, double fraction)
+    public void Layer(int layer, string detail, double fraction) =>
+        observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {Layers}", layer, Layers, (layer + fraction) / Layers, Remaining(layer, fraction), detail, fraction));
+
+    private TimeSpan? Remaining(int layer, double fraction)
     {
         var done = until[layer] + fraction * (until[layer + 1] - until[layer]) - until[first];
         var left = until[^1] - until[first] - done;
         var prior = Trust * (until[^1] - until[first]);
-        TimeSpan? remaining = done + prior > 0 ? TimeSpan.FromSeconds(left * (clock.Elapsed.TotalSeconds + prior) / (done + prior)) : null;
-        observer.Progress(new RunProgress(activity, $"layer {layer + 1} of {Layers}", layer, Layers, (layer + fraction) / Layers, remaining, detail, fraction));
+        return done + prior > 0 ? TimeSpan.FromSeconds(left * (clock.Elapsed.TotalSeconds + prior) / (done + prior)) : null;
     }
+
+    /// <summary>A layer is committed: one line for those who read a log instead of a progress bar.</summary>
+    /// <param name="layer">Index.</param>
+    /// <param name="seconds">That it took.</param>
+    /// <param name="peak">Most bytes of memory meanwhile.</param>
+    public void Committed(int layer, double seconds, long peak) => observer.Decision(string.Create(CultureInfo.InvariantCulture,
+        $"Layer {layer + 1} of {Layers}: {seconds:0.0} s, {peak / 1e6:0} MB at most{(layer + 1 < Layers && Remaining(layer, 1) is { } left ? $"; about {(left.TotalMinutes >= 2 ? $"{left.TotalMinutes:0} minutes" : $"{left.TotalSeconds:0} s")} to go" : "")}."));
 
     /// <summary>Something long before the layers.</summary>
     public void Before(string status, string detail, double fraction) =>

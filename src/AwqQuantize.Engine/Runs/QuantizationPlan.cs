@@ -58,6 +58,9 @@ public sealed record QuantizationPlan
     /// <summary>Predicted peak of resident memory, in bytes.</summary>
     public required long PeakMemory { get; init; }
 
+    /// <summary>Bytes of it that a layer takes while it is worked on; what a device must have, hidden states apart.</summary>
+    public required long LayerMemory { get; init; }
+
     /// <summary>Bytes of it that are hidden states; 0 where they are on disk.</summary>
     public required long HiddenStatesMemory { get; init; }
 
@@ -146,6 +149,7 @@ public sealed record QuantizationPlan
             DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
             PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
+            LayerMemory = memory.Working(batching.RowsAtOnce, batching.KeptInputBytes),
             Speed = speed,
             LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
@@ -201,6 +205,19 @@ public sealed record QuantizationPlan
         if (free < DiskBytes)
             throw new AwqException("DiskFull", AwqErrorKind.LimitExceeded,
                 $"The run needs {DiskBytes / 1e9:F1} GB of disk at '{parent}', {free / 1e9:F1} GB are free.", "Free space, or choose another destination with -OutputPath.");
+    }
+
+    /// <summary>Bits per weight of a layer's linears, those aside that are never quantised (routers, say); NaN where there are no others.</summary>
+    public double BitsOf(LayerGraph layer)
+    {
+        long bytes = 0, weights = 0;
+        foreach (var linear in layer.Linears.Where(l => l.KeepFloatReason is null))
+        {
+            var size = (long)linear.In * linear.Out;
+            weights += size;
+            bytes += FloatModules.ContainsKey(layer.Prefix + linear.Module) ? 2 * size : QuantizedBytes(size, GroupSize);
+        }
+        return 8.0 * bytes / weights;
     }
 
     private static long QuantizedBytes(long weights, int groupSize) => weights / 2 + weights / groupSize * 2 + weights / groupSize / 2;

@@ -38,7 +38,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly ModelGraph graph;
     private readonly TokenRows? rows;
     private bool plain; // rounded without calibration
-    private readonly Device? device; // null where nothing is computed with tensors: plain rounding needs no libtorch
+    private readonly ComputeDevice? device; // null where nothing is computed with tensors: plain rounding needs no libtorch
     private QuantizationPlan plan;
     private readonly ArchitectureCatalog catalog;
     private TuningOutcome? tuning;
@@ -48,7 +48,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly Action<string>? probe;
     private long peak;
 
-    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe)
+    private QuantizationRun(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? chosen)
     {
         (this.options, this.observer, this.cancel, this.probe) = (options, observer, cancel, probe);
         Destination.Check(options);
@@ -76,7 +76,7 @@ public sealed class QuantizationRun : IDisposable
             if (plain)
                 return;
             TorchRuntime.EnsureLoaded();
-            device = Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+            device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
             if (plan.Duration > WorthMeasuring)
                 plan = MakePlan(MachineSpeed.Measure(device, graph));
         }
@@ -95,7 +95,7 @@ public sealed class QuantizationRun : IDisposable
     /// <summary>What a run would do; nothing is computed or written.</summary>
     public static QuantizationPlan Plan(QuantizationOptions options, IRunObserver observer, CancellationToken cancel)
     {
-        using var run = new QuantizationRun(options, observer, cancel, null);
+        using var run = new QuantizationRun(options, observer, cancel, null, null);
         if (run.Finished() is not null)
             return run.plan with { IsDone = true };
         run.plan.Check();
@@ -107,9 +107,13 @@ public sealed class QuantizationRun : IDisposable
     /// <param name="observer">Told of progress, decisions and warnings.</param>
     /// <param name="cancel">Ends the run within a second; it can be taken up again.</param>
     /// <param name="probe">Called at each stage; tests let things fail there.</param>
-    public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null)
+    public static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe = null) =>
+        Execute(options, observer, cancel, probe, null);
+
+    /// <param name="device">Where to compute; null for what the options say.</param>
+    internal static AwqQuantizationResult Execute(QuantizationOptions options, IRunObserver observer, CancellationToken cancel, Action<string>? probe, ComputeDevice? device)
     {
-        using var run = new QuantizationRun(options, observer, cancel, probe);
+        using var run = new QuantizationRun(options, observer, cancel, probe, device);
         return run.Execute();
     }
 
@@ -202,11 +206,14 @@ public sealed class QuantizationRun : IDisposable
         meter.Begin();
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         var finished = Enumerable.Range(0, first).Select(run.ReadOutcome).ToList();
+        using var layers = new LayerPrefetch(model, ahead: !device!.IsHost);
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            using var layer = model.LoadLayer(i);
+            using var layer = layers.Take(i);
+            if (layer.Compute != device)
+                Warn("LayerOnCpu", $"Layer {i} does not fit the memory of {device}: it is worked on by the CPU.");
             CheckFinite(layer);
             // The disk works on the next layer while the processor works on this one.
             if (i + 1 < graph.LayerCount)
@@ -221,6 +228,7 @@ public sealed class QuantizationRun : IDisposable
             run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
             finished.Add(run.ReadOutcome(i));
             ReportFile.WriteWhole(run.Path, Report(finished));
+            meter.Committed(i, outcome.Seconds.Values.Sum(), finished[^1].PeakMemory ?? 0);
             layer.Dispose();
             NativeHeap.Return();
         }
@@ -274,14 +282,14 @@ public sealed class QuantizationRun : IDisposable
     private HiddenStates Enter(DecoderModel model, RunFolder run, int first, Batching batching)
     {
         var length = first == 0 ? rows!.Length : run.ReadOutcome(first - 1).SequenceLength;
-        var hidden = new HiddenStates(rows!.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
+        var hidden = NewHiddenStates(length, run);
         if (first > 0)
         {
             using var stream = run.OpenHidden(first);
             hidden.Load(stream);
             return hidden;
         }
-        for (var from = 0; from < rows.Rows.Count; from += batching.RowsAtOnce)
+        for (var from = 0; from < rows!.Rows.Count; from += batching.RowsAtOnce)
         {
             using var scope = NewDisposeScope();
             var some = rows.Rows.Skip(from).Take(batching.RowsAtOnce).ToList();
@@ -292,6 +300,25 @@ public sealed class QuantizationRun : IDisposable
         NativeHeap.Trim();
         return hidden;
     }
+
+    /// <summary>On the device where they leave room for the rest, else in host memory, else in a file.</summary>
+    private HiddenStates NewHiddenStates(int length, RunFolder run)
+    {
+        var bytes = 4L * rows!.Rows.Count * length * graph.HiddenSize;
+        if (!device!.IsHost && bytes + plan.LayerMemory < device.FreeMemory * 0.9)
+            try
+            {
+                return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, device: device);
+            }
+            catch (Exception e) when (OutOfMemory.Is(e))
+            {
+                observer.Decision("Hidden states stay in host memory: the device has less than it says.");
+            }
+        return new HiddenStates(rows.Rows.Count, length, graph.HiddenSize, plan.HiddenStatesOnDisk ? run.Spill : null);
+    }
+
+    /// <summary>Results depend on the kind of device, not on which of several alike it is.</summary>
+    private static string KindOf(ComputeDevice? device) => device?.Name.Split(':')[0] ?? "cpu";
 
     private void CheckFinite(DecoderLayer layer)
     {
@@ -322,7 +349,7 @@ public sealed class QuantizationRun : IDisposable
     private Dictionary<string, string> Fingerprint() => new(Identity())
     {
         ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Device"] = device?.type.ToString() ?? "CPU",
+        ["Device"] = KindOf(device).ToUpperInvariant(),
     };
 
     /// <summary>The same without what a finished checkpoint is not made again for.</summary>
@@ -372,7 +399,8 @@ public sealed class QuantizationRun : IDisposable
     {
         Version = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(3), Model = Path.GetFileName(folder.Path), Architecture = graph.ModelType,
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
-        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = device?.type.ToString().ToLowerInvariant() ?? "cpu", Layers = outcomes,
+        LayerBits = [.. graph.Layers.Select(plan.BitsOf).Select(b => double.IsNaN(b) ? 0 : b)],
+        QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = KindOf(device), Layers = outcomes,
         Identity = Identity(),
         Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),

@@ -160,7 +160,7 @@ public abstract class AwqCommand : PSCmdlet
 
     /// <summary>An absolute path of the file system, without wildcards; it need not exist.</summary>
     /// <exception cref="AwqException"><c>PathNotInFileSystem</c>, <c>PathInvalid</c>.</exception>
-    private protected string ResolveLiteral(string path)
+    internal string ResolveLiteral(string path)
     {
         try
         {

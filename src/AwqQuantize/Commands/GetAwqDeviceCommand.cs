@@ -16,6 +16,13 @@ public sealed class GetAwqDeviceCommand : AwqCommand
     [ArgumentCompleter(typeof(DeviceCompleter))]
     public string Name { get; set; } = "*";
 
+    /// <summary>Another libtorch than the module's own, to see what it can use.</summary>
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    public string? TorchLibraryPath { get; set; }
+
+    protected override void BeginProcessing() => ComputingCommand.UseTorchLibrary(this, TorchLibraryPath);
+
     protected override void EndProcessing() => Attempt(Name, () =>
     {
         var pattern = WildcardPattern.Get(Name, WildcardOptions.IgnoreCase);

@@ -4,6 +4,7 @@ using AwqQuantize.Binding;
 using AwqQuantize.Completion;
 using AwqQuantize.Engine;
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Execution;
 
@@ -12,7 +13,7 @@ namespace AwqQuantize.Commands;
 /// <summary>Turns model folders into 4-bit AWQ checkpoints.</summary>
 [Cmdlet(VerbsLifecycle.Invoke, "AwqQuantization", DefaultParameterSetName = PathSet, SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.Medium)]
 [OutputType(typeof(AwqQuantizationResult))]
-public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposable
+public sealed class InvokeAwqQuantizationCommand : ComputingCommand, IDisposable
 {
     private readonly HashSet<string> destinations = new(StringComparer.Ordinal);
     private IReadOnlyList<string> calibrationFiles = [];
@@ -37,11 +38,6 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
     [Parameter]
     [ValidateRange(0, 100_000)]
     public int TuningStepCount { get; set; }
-
-    [Parameter]
-    [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
-    [ArgumentCompleter(typeof(DeviceCompleter))]
-    public string Device { get; set; } = "auto";
 
     [Parameter]
     public SwitchParameter ForceCpu { get; set; }
@@ -109,8 +105,9 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
 
     protected override void BeginProcessing()
     {
-        if (ForceCpu && IsGiven(nameof(Device)) && Device.StartsWith("cuda", StringComparison.Ordinal))
-            Refuse("OptionsContradict", $"-ForceCpu and -Device {Device} contradict each other.", "Leave one of them out.", Device);
+        base.BeginProcessing();
+        if (ForceCpu && DeviceRequest.Parse(DeviceText).Gpus.Count > 0)
+            Refuse("OptionsContradict", $"-ForceCpu and -Device {DeviceText} contradict each other.", "Leave one of them out.", DeviceText);
         if (NoCalibration && (CalibrationData.Length > 0 || IsGiven(nameof(SampleCount)) || IsGiven(nameof(SequenceLength)) || MaxQuality || CalibrateEveryExpert || TuningStepCount > 0))
         {
             Refuse("OptionsContradict", "-NoCalibration looks at no text, so -CalibrationData, -SampleCount, -SequenceLength, -MaxQuality, -CalibrateEveryExpert and -TuningStepCount mean nothing with it.",
@@ -255,7 +252,7 @@ public sealed class InvokeAwqQuantizationCommand : ModelFolderCommand, IDisposab
         MaxQuality = MaxQuality,
         TuningSteps = IsGiven(nameof(TuningStepCount)) ? TuningStepCount : null,
         MaxBitsPerWeight = MaxBitsPerWeight,
-        Device = Device,
+        Device = DeviceText,
         ForceCpu = ForceCpu,
         GroupSize = GroupSize,
         CalibrationData = calibrationFiles,

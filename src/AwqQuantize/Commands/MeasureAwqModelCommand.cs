@@ -1,5 +1,4 @@
 using System.Management.Automation;
-using AwqQuantize.Completion;
 using AwqQuantize.Engine;
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Evaluation;
@@ -10,7 +9,7 @@ namespace AwqQuantize.Commands;
 /// <summary>Measures perplexity, and the distance to a reference model, of float models and AWQ checkpoints.</summary>
 [Cmdlet(VerbsDiagnostic.Measure, "AwqModel", DefaultParameterSetName = PathSet)]
 [OutputType(typeof(AwqMeasurement))]
-public sealed class MeasureAwqModelCommand : ModelFolderCommand
+public sealed class MeasureAwqModelCommand : ComputingCommand
 {
     private ArchitectureCatalog catalog = null!;
     private IReadOnlyList<string> texts = [];
@@ -44,16 +43,12 @@ public sealed class MeasureAwqModelCommand : ModelFolderCommand
     public SwitchParameter AddBosToken { get; set; }
 
     [Parameter]
-    [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
-    [ArgumentCompleter(typeof(DeviceCompleter))]
-    public string Device { get; set; } = "auto";
-
-    [Parameter]
     [ValidateNotNullOrEmpty]
     public string[] ArchitecturePath { get; set; } = [];
 
     protected override void BeginProcessing()
     {
+        base.BeginProcessing();
         catalog = LoadArchitectures(ArchitecturePath);
         try
         {
@@ -75,7 +70,7 @@ public sealed class MeasureAwqModelCommand : ModelFolderCommand
             Stride = IsGiven(nameof(Stride)) ? Stride : null,
             MaximumTokens = IsGiven(nameof(MaximumToken)) ? MaximumToken : null,
             AddBos = AddBosToken,
-            Device = Device,
+            Device = DeviceText,
         };
         Emit(RunOnEngine((observer, cancel) =>
         {

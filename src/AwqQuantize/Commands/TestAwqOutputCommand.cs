@@ -1,5 +1,4 @@
 using System.Management.Automation;
-using AwqQuantize.Completion;
 using AwqQuantize.Engine;
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Checkpoints;
@@ -11,7 +10,7 @@ namespace AwqQuantize.Commands;
 /// <summary>Checks a finished AWQ checkpoint.</summary>
 [Cmdlet(VerbsDiagnostic.Test, "AwqOutput", DefaultParameterSetName = PathSet)]
 [OutputType(typeof(AwqTestResult), typeof(bool))]
-public sealed class TestAwqOutputCommand : ModelFolderCommand
+public sealed class TestAwqOutputCommand : ComputingCommand
 {
     /// <summary>Without a text of the user's this much of a few of the module's own is read.</summary>
     private static readonly string[] OwnTexts = ["narrative.txt", "science.txt", "dialogue.txt"];
@@ -52,11 +51,6 @@ public sealed class TestAwqOutputCommand : ModelFolderCommand
     public SwitchParameter NoMeasurement { get; set; }
 
     [Parameter]
-    [ValidatePattern("^(auto|cpu|cuda(:[0-9]+)?)$")]
-    [ArgumentCompleter(typeof(DeviceCompleter))]
-    public string Device { get; set; } = "auto";
-
-    [Parameter]
     [ValidateNotNullOrEmpty]
     public string[] ArchitecturePath { get; set; } = [];
 
@@ -66,6 +60,7 @@ public sealed class TestAwqOutputCommand : ModelFolderCommand
 
     protected override void BeginProcessing()
     {
+        base.BeginProcessing();
         catalog = LoadArchitectures(ArchitecturePath);
         if (NoMeasurement && (Text.Length > 0 || IsGiven(nameof(MaximumKl)) || IsGiven(nameof(MaximumPerplexityRatio))))
         {
@@ -88,7 +83,7 @@ public sealed class TestAwqOutputCommand : ModelFolderCommand
             MaximumKl = IsGiven(nameof(MaximumKl)) ? MaximumKl : null,
             MaximumPerplexityRatio = IsGiven(nameof(MaximumPerplexityRatio)) ? MaximumPerplexityRatio : null,
             Prompt = Prompt,
-            Device = Device,
+            Device = DeviceText,
         };
         var result = RunOnEngine((observer, cancel) =>
             OutputTest.Run(options, catalog, EngineProgress.To(observer, $"Checking {System.IO.Path.GetFileName(folder)}"), cancel));

@@ -41,7 +41,7 @@ internal sealed class DependencyContext : AssemblyLoadContext
 
     protected override nint LoadUnmanagedDll(string unmanagedDllName)
     {
-        foreach (var folder in (string[])[TorchRuntime.NativeDirectory, Path.Combine(Dependencies, "runtimes", RuntimeInformation.RuntimeIdentifier, "native"),
+        foreach (var folder in (string[])[TorchRuntime.Library.Folder, TorchRuntime.NativeDirectory, Path.Combine(Dependencies, "runtimes", RuntimeInformation.RuntimeIdentifier, "native"),
             Path.Combine(Dependencies, "runtimes", OperatingSystem.IsWindows() ? "win-x64" : "linux-x64", "native")])
         {
             foreach (var spelling in Spellings(unmanagedDllName))

@@ -26,8 +26,12 @@ public sealed class ScriptTests : IDisposable
     {
         var (status, output) = Task(folder.Write("list", list), number, "-GroupSize", "64");
         Assert.Equal(0, status);
-        Assert.EndsWith($"<Invoke-AwqQuantization><-LiteralPath><{expected}><-Resume><-GroupSize><64>\n", output, StringComparison.Ordinal);
+        Assert.EndsWith($"<Invoke-AwqQuantization><-LiteralPath><{expected}><-Resume><-Verbose><-GroupSize><64>\n", output, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void AnAnswerToHowMuchIsSaidIsNotDoubled() =>
+        Assert.EndsWith("<-Resume><-verbose:$false>\n", Task(folder.Write("list", "/m/a\n"), 1, "-verbose:$false").Output, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("Path\n/m/a\n", 2)]

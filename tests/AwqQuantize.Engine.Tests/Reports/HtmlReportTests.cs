@@ -57,6 +57,9 @@ public sealed partial class HtmlReportTests
     [InlineData("not on the shortlist")]
     [InlineData("router")]
     [InlineData("vllm serve")]
+    [InlineData("0.01475")]
+    [InlineData("0.00865")]
+    [InlineData("Bits per weight by layer")]
     public void TellsWhatIsKnown(string text) => Assert.Contains(text, Full);
 
     [Fact]
@@ -114,6 +117,8 @@ public sealed partial class HtmlReportTests
         Assert.Equal(SampleReport.Report.Layers.SelectMany(l => l.Groups), read.Layers.SelectMany(l => l.Groups));
         Assert.Equal(SampleReport.Report.Layers.SelectMany(l => l.Linears), read.Layers.SelectMany(l => l.Linears));
         Assert.Equal(SampleReport.Report.Settings, read.Settings);
+        Assert.Equal(SampleReport.Report.Tuning, read.Tuning);
+        Assert.Equal([4.15625, 4.15625, 5.3125, 4.15625], read.LayerBits);
         Assert.Equal(SampleReport.Report.FloatModules, read.FloatModules);
         var first = File.ReadAllBytes(folder.File(ReportFile.Name));
         ReportFile.Write(folder.Path, SampleReport.Report with { Duration = TimeSpan.FromDays(1), PeakMemory = 1 });

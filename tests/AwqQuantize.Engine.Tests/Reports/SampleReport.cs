@@ -1,6 +1,7 @@
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Reports;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Tests.Reports;
 
@@ -16,6 +17,7 @@ internal static class SampleReport
             new ModuleSensitivity(new ModuleSet(2, "self_attn.o_proj", ["self_attn.o_proj"], 16384), 0.002, 0.01234, true),
             new ModuleSensitivity(new ModuleSet(1, "self_attn.qkv_proj", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], 32768), 0.001, null, false),
         ],
+        LayerBits = [4.15625, 4.15625, 5.3125, 4.15625], Tuning = new TuningOutcome(300, 275, 123_904, 8192, 0.01475, 0.00865),
         Settings = new Dictionary<string, string> { ["Rounding"] = "Compensated", ["CalibrationRows"] = "128" },
         Layers = [.. Enumerable.Range(0, 4).Select(Layer)], Duration = TimeSpan.FromSeconds(93), PeakMemory = 512L << 20, Warnings = ["Only 512 calibration tokens are used."],
     };

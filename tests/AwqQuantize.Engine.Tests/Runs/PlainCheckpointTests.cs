@@ -50,7 +50,7 @@ public sealed unsafe class PlainCheckpointTests : IDisposable
             }
             foreach (var linear in quantized)
             {
-                var rounded = LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], 32);
+                var rounded = LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], 32, ComputeDevice.Host);
                 var packed = AwqPacking.Pack(rounded.Codes, rounded.Zeros, Array.ConvertAll(rounded.Scales, s => (Half)s), linear.Out, linear.In, 32);
                 var full = layer.Graph.Prefix + linear.Module;
                 Assert.Equal(MemoryMarshal.AsBytes(packed.QWeight.AsSpan()), Bytes(full + ".qweight"));

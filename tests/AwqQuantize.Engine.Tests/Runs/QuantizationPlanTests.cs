@@ -65,6 +65,18 @@ public sealed class QuantizationPlanTests
         Assert.Equal("DiskFull", error.Id);
     }
 
+    [Fact]
+    public void BitsOfALayerCountWhatStaysFloat()
+    {
+        using var folder = ModelFolder.Open(Sample);
+        var graph = Repository.Catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+        var options = new QuantizationOptions { ModelPath = Sample, ModuleRoot = Sample, OutputPath = Path.Combine(Path.GetTempPath(), "plan-out"), GroupSize = 64, ExcludeModule = ["*layers.1.mlp.down_proj"] };
+        var plan = QuantizationPlan.Make(options, graph, folder, 16, 64);
+        // 4 bits, and 16 + 4 bits for 64 weights; down_proj has 128 · 384 of 3 · 128² + 3 · 128 · 384 weights (keys and values have half the heads).
+        Assert.Equal(4.3125, plan.BitsOf(graph.Layers[0]), 9);
+        Assert.Equal(4.3125 + (16 - 4.3125) * (128 * 384) / (3 * 128 * 128 + 3 * 128 * 384), plan.BitsOf(graph.Layers[1]), 9);
+    }
+
     private QuantizationPlan Make(int rows, int length, long? limit = null)
     {
         using var folder = ModelFolder.Open(Sample);

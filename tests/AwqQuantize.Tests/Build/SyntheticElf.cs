@@ -8,6 +8,7 @@ internal sealed class SyntheticElf
     private readonly MemoryStream strings = new();
     private readonly List<(string Symbol, ushort Version)> symbols = [];
     private readonly List<(string File, (string Name, ushort Flags, ushort Index)[] Versions)> needs = [];
+    private readonly List<string> libraries = [];
 
     public SyntheticElf() => strings.WriteByte(0);
 
@@ -23,8 +24,18 @@ internal sealed class SyntheticElf
         return this;
     }
 
+    public SyntheticElf Library(string name)
+    {
+        libraries.Add(name);
+        return this;
+    }
+
     public byte[] Write()
     {
+        var dynamic = new MemoryStream();
+        foreach (var library in libraries)
+            Put(dynamic, 1UL, (ulong)Name(library));
+        Put(dynamic, 14UL, (ulong)Name("libown.so"), 0UL, 0UL);
         var dynamicSymbols = new MemoryStream();
         var versions = new MemoryStream();
         foreach (var (name, version) in symbols)
@@ -40,8 +51,8 @@ internal sealed class SyntheticElf
             for (var j = 0; j < entries.Length; j++)
                 Put(verneed, 0u, entries[j].Flags, entries[j].Index, (uint)Name(entries[j].Name), j == entries.Length - 1 ? 0u : 16u);
         }
-        var parts = new[] { strings.ToArray(), dynamicSymbols.ToArray(), versions.ToArray(), verneed.ToArray() };
-        uint[] types = [3, 11, 0x6fffffff, 0x6ffffffe], links = [0, 1, 2, 1], infos = [0, 0, 0, (uint)needs.Count];
+        var parts = new[] { strings.ToArray(), dynamicSymbols.ToArray(), versions.ToArray(), verneed.ToArray(), dynamic.ToArray() };
+        uint[] types = [3, 11, 0x6fffffff, 0x6ffffffe, 6], links = [0, 1, 2, 1, 1], infos = [0, 0, 0, (uint)needs.Count, 0];
         var image = new MemoryStream();
         image.Write([0x7f, (byte)'E', (byte)'L', (byte)'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         var table = 64L + parts.Sum(p => p.Length);

@@ -16,6 +16,27 @@ public sealed class GetAwqDeviceTests
     }
 
     [Fact]
+    public void AnotherVersionOfLibtorchIsRefusedByName()
+    {
+        var torch = Directory.CreateTempSubdirectory();
+        try
+        {
+            var lib = torch.CreateSubdirectory("lib").FullName;
+            foreach (var name in OperatingSystem.IsWindows() ? ["c10.dll", "torch_cpu.dll", "torch.dll"] : new[] { "libc10.so", "libtorch_cpu.so", "libtorch.so" })
+                File.WriteAllText(Path.Combine(lib, name), "");
+            File.WriteAllText(Path.Combine(torch.FullName, "version.py"), "__version__ = '2.6.0+cu124'\n");
+            using var session = new ModuleSession();
+            var refused = session.Run("Get-AwqDevice -TorchLibraryPath $path", ("path", torch.FullName));
+            Assert.Equal("TorchLibraryMismatch", refused.ErrorId);
+            Assert.Empty(refused.Output);
+        }
+        finally
+        {
+            torch.Delete(recursive: true);
+        }
+    }
+
+    [Fact]
     public void AnUnknownNameIsAnError()
     {
         using var session = new ModuleSession();

@@ -137,7 +137,10 @@ public sealed class InvokeAwqQuantizationTests
     [InlineData("-TuningStepCount -1", "ParameterArgumentValidationError")]
     [InlineData("-MaxQuality -MaxBitsPerWeight 3", "ParameterArgumentValidationError")]
     [InlineData("-GroupSize 100", "ParameterArgumentValidationError")]
+    [InlineData("-ForceCpu -Device cuda:0,cuda:1", "OptionsContradict")]
     [InlineData("-Device tpu", "ParameterArgumentValidationError")]
+    [InlineData("-Device cpu,cuda:0", "ParameterArgumentValidationError")]
+    [InlineData("-TorchLibraryPath /nowhere", "TorchLibraryMissing")]
     [InlineData("-MemoryLimit lots", "ParameterArgumentTransformationError")]
     [InlineData("-MemoryLimit 5", "ParameterArgumentValidationError")]
     public void OptionsThatMakeNoSenseEndTheCmdlet(string options, string id)

@@ -1,0 +1,59 @@
+using AwqQuantize.Engine.Compute;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>A <see cref="QuantizedLinear"/> while it is worked on on a device: codes, scales and zero points as float32 tensors.</summary>
+internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, long rows, long columns)
+{
+    private static readonly Scalar Zero = 0, One = 1, Fifteen = 15;
+
+    public int GroupSize => groupSize;
+
+    public long Groups => columns / groupSize;
+
+    /// <summary>[rows, columns], each 0 to 15.</summary>
+    public Tensor Codes { get; } = empty(rows, columns, device: scales.device);
+
+    /// <summary>[rows, groups], exact in float16.</summary>
+    public Tensor Scales => scales;
+
+    /// <summary>[rows, groups], each 0 to 15.</summary>
+    public Tensor Zeros => zeros;
+
+    /// <summary>Rounds every weight to the nearest code of its group.</summary>
+    public void Nearest(Tensor weights)
+    {
+        using var scope = NewDisposeScope();
+        var w = weights.reshape(rows, Groups, groupSize);
+        Codes.copy_(w.mul(scales.reciprocal().unsqueeze(2)).round_().add_(zeros.unsqueeze(2), One).clamp_(Zero, Fifteen).view(rows, columns));
+    }
+
+    /// <summary>[rows, columns].</summary>
+    public Tensor Dequantize()
+    {
+        using var scope = NewDisposeScope();
+        return Codes.view(rows, Groups, groupSize).sub(zeros.unsqueeze(2)).mul_(scales.unsqueeze(2)).view(rows, columns).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Codes and zero points as bytes, scales as they are: one copy each.</summary>
+    public unsafe QuantizedLinear ToHost()
+    {
+        using var scope = NewDisposeScope();
+        var result = new QuantizedLinear((int)rows, (int)columns, groupSize);
+        TensorMemory.Bytes(ComputeDevice.Download(Codes.to(ScalarType.Byte)).contiguous()).CopyTo(result.Codes);
+        TensorMemory.Bytes(ComputeDevice.Download(zeros.to(ScalarType.Byte)).contiguous()).CopyTo(result.Zeros);
+        var values = ComputeDevice.Download(scales).contiguous();
+        new ReadOnlySpan<float>(TensorMemory.Floats(values), result.Scales.Length).CopyTo(result.Scales);
+        return result;
+    }
+
+    /// <summary>Lets the tensors outlive the scope that they were made in.</summary>
+    public TensorLinear MoveToOuterScope()
+    {
+        foreach (var tensor in (Tensor[])[Codes, scales, zeros])
+            tensor.MoveToOuterDisposeScope();
+        return this;
+    }
+}

@@ -1,0 +1,74 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Compute;
+
+/// <summary>
+/// Where a layer is worked on. Nothing outside of this room asks what kind of device it is, only what it can do: whether its memory
+/// is the host's, and how much is free. A device of tests computes on the CPU behind a memory limit of its own, so that everything
+/// that happens on a GPU that is too small happens in tests.
+/// </summary>
+public abstract class ComputeDevice
+{
+    /// <summary>The CPU, with the host's memory.</summary>
+    public static ComputeDevice Host { get; } = new HostDevice();
+
+    /// <summary>As <c>-Device</c> takes it.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>For torch, where new tensors are made.</summary>
+    public abstract Device Torch { get; }
+
+    /// <summary>Whether its tensors lie in host memory, where fused loops reach them. Elsewhere the same is done by torch's own operations.</summary>
+    public abstract bool IsHost { get; }
+
+    /// <summary>Bytes that are free for tensors now.</summary>
+    public abstract long FreeMemory { get; }
+
+    /// <summary>
+    /// Brings a tensor of the host here. The host's is left as it is, and on the host it is the result itself.
+    /// </summary>
+    /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
+    public abstract Tensor Upload(Tensor tensor);
+
+    /// <summary>
+    /// Announces work that needs so much memory besides what was uploaded; disposed when it is over. Real devices let their allocator
+    /// find out; a simulated one refuses here.
+    /// </summary>
+    public virtual IDisposable Reserve(long bytes) => Nothing.Instance;
+
+    /// <summary>Waits until what was asked of the device is done, for whoever takes its time.</summary>
+    public virtual void Synchronize()
+    {
+    }
+
+    /// <summary>A copy in host memory, or the tensor itself if it is there.</summary>
+    public static Tensor Download(Tensor tensor) => tensor.device_type == DeviceType.CPU ? tensor : tensor.cpu();
+
+    /// <summary>A tensor's device, for tensors that torch made.</summary>
+    public static ComputeDevice Of(Device device) => device.type == DeviceType.CPU ? Host : new CudaDevice(device.index);
+
+    public override string ToString() => Name;
+
+    private sealed class Nothing : IDisposable
+    {
+        public static readonly Nothing Instance = new();
+
+        public void Dispose()
+        {
+        }
+    }
+
+    private sealed class HostDevice : ComputeDevice
+    {
+        public override string Name => "cpu";
+
+        public override Device Torch => CPU;
+
+        public override bool IsHost => true;
+
+        public override long FreeMemory => HostMemory.Free();
+
+        public override Tensor Upload(Tensor tensor) => tensor;
+    }
+}
