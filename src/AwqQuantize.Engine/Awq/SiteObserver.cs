@@ -7,10 +7,10 @@ namespace AwqQuantize.Engine.Awq;
 
 /// <summary>
 /// Gathers the statistics of one site, then ends the forward: what lies behind it would be computed for nothing. Where a mixture
-/// of experts reads the site, its inputs and the routing are kept as well, so that each expert can be taken in turn; the inputs of a
-/// block's last site can be kept to finish the block from them.
+/// of experts reads the site, the routing is kept as well. Inputs can be kept: to hand them out to experts, or to finish a block from
+/// those of its last site.
 /// </summary>
-internal sealed class SiteObserver(string site, InputStatistics statistics, bool keepInputs, bool withRouting) : IActivationObserver
+internal sealed class SiteObserver(string site, InputStatistics? statistics, bool keepInputs, bool withRouting) : IActivationObserver
 {
     /// <summary>Ends a forward early. Control flow: it never leaves <see cref="Run"/>.</summary>
     private sealed class SiteReached : Exception;
@@ -47,7 +47,7 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, bool
     {
         if (name != site)
             return;
-        statistics.Add(x);
+        statistics?.Add(x);
         seen = true;
         if (keepInputs)
             Inputs.Add(x.clone().DetachFromDisposeScope());

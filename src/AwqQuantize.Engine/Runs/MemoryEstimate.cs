@@ -78,7 +78,9 @@ public sealed class MemoryEstimate
                 var channels = readers.Concat(experts).First().In;
                 var gram = 4L * channels * channels;
                 var inputs = 4L * rows * length * channels;
-                if (experts.Count == 0 && (site != sites[^1] || inputs > keptInputs))
+                if (inputs > keptInputs)
+                    inputs = experts.Count == 0 ? 0 : Math.Max(keptInputs, inputs / experts.Select(l => l.Expert).Distinct().Count()) + forward;
+                else if (experts.Count == 0 && site != sites[^1])
                     inputs = 0;
                 most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, rowsAtOnce))));
             }
