@@ -35,6 +35,7 @@ internal static partial class Program
             return 0;
         },
         ["tokenizer"] = TokenizerBenchmark.Run,
+        ["maximum"] = MaximumBenchmark.Run,
         ["tuning"] = TuningBenchmark.Run,
         ["tokenizer-load"] = TokenizerLoadBenchmark.Run,
     };

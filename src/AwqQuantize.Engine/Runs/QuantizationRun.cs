@@ -77,6 +77,8 @@ public sealed class QuantizationRun : IDisposable
                 return;
             TorchRuntime.EnsureLoaded();
             device = chosen ?? Devices.Choose(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto");
+            if (options.MaxQuality && !device.IsHost)
+                Warn("MaxQualityOnDevice", $"-MaxQuality is made for the CPU; on {device} sums are made in another order, so the result may differ from the CPU's in the last bits.");
             if (plan.Duration > WorthMeasuring)
                 plan = MakePlan(MachineSpeed.Measure(device, graph));
         }

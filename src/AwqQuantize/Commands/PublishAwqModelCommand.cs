@@ -14,9 +14,10 @@ public sealed class PublishAwqModelCommand : AwqCommand
     private const string HubSet = "Hub";
     private const string RegistrySet = "Registry";
 
-    /// <summary>Folder of the quantised model.</summary>
+    /// <summary>Folder of the quantised model, taken as written: one name is given to what is published.</summary>
     [Parameter(Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
     [ValidateNotNullOrEmpty]
+    [Alias("LiteralPath", "PSPath", "LP")]
     public string Path { get; set; } = "";
 
     [Parameter(ParameterSetName = HubSet, Mandatory = true, Position = 1, ValueFromPipelineByPropertyName = true)]

@@ -86,6 +86,19 @@ public sealed class DeviceRunTests : IDisposable
         Assert.Equal(File.ReadAllBytes(Path.Combine(onCpu.Path, "model.safetensors")), File.ReadAllBytes(Path.Combine(onDevice.Path, "model.safetensors")));
     }
 
+    /// <summary>Which is for the CPU, but a user may insist.</summary>
+    [Fact]
+    public void MaximumQualityOnADeviceWarnsThatLastBitsMayDiffer()
+    {
+        static QuantizationOptions Maximum(QuantizationOptions options) => options with { MaxQuality = true, TuningSteps = 2 };
+        var (_, onCpu) = Run("cpu", null, Maximum);
+        var (onDevice, observer) = Run("device", new SimulatedDevice(Plenty), Maximum);
+        Assert.DoesNotContain(onCpu.Warnings, w => w.Id == "MaxQualityOnDevice");
+        Assert.Single(observer.Warnings, w => w.Id == "MaxQualityOnDevice");
+        Assert.Equal("simulated:0", onDevice.Device);
+        Assert.Equal(2, onDevice.Tuning!.Steps);
+    }
+
     private (AwqQuantizationResult Result, RecordingObserver Observer) Run(string output, SimulatedDevice? device, Func<QuantizationOptions, QuantizationOptions>? change = null)
     {
         var observer = new RecordingObserver();

@@ -16,6 +16,15 @@ public sealed class PublishAwqModelTests
         Assert.Empty(session.Run("Publish-AwqModel $sample me/model -Endpoint http://127.0.0.1:1 -WhatIf", ("sample", StagedModule.Sample)).ThrowOnError().Output);
     }
 
+    [Theory]
+    [InlineData("Publish-AwqModel -LiteralPath $sample me/model -WhatIf")]
+    [InlineData("[pscustomobject]@{ PSPath = $sample } | Publish-AwqModel -Repository me/model -WhatIf")]
+    public void AFolderCanBeNamedAsElsewhere(string command)
+    {
+        using var session = new ModuleSession();
+        Assert.Empty(session.Run(command, ("sample", StagedModule.Sample)).ThrowOnError().Output);
+    }
+
     [Fact]
     public void ErrorsHaveIdentifiersAndNameTheUsersPath()
     {
