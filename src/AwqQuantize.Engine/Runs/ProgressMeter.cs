@@ -17,8 +17,7 @@ internal sealed class ProgressMeter
     private readonly string activity;
     private readonly double[] until;
     private readonly int first;
-    private Stopwatch? tuning;
-    private double began;
+    private (string Status, Stopwatch Clock, double Began) stretch = ("", new Stopwatch(), 0);
 
     /// <param name="observer">Told.</param>
     /// <param name="activity">What is done to which model.</param>
@@ -55,15 +54,19 @@ internal sealed class ProgressMeter
 
     /// <summary>Something long before the layers.</summary>
     public void Before(string status, string detail, double fraction) =>
-        observer.Progress(new RunProgress(activity, status, 0, Layers, 0, null, detail, fraction));
+        observer.Progress(new RunProgress(activity, status, 0, Layers, 0, Remaining(status, fraction), detail, fraction));
 
     /// <summary>Something long after the layers.</summary>
-    public void Tuning(string detail, double fraction)
+    public void Tuning(string detail, double fraction) =>
+        observer.Progress(new RunProgress(activity, "tuning", Layers, Layers, 1, Remaining("tuning", fraction), detail, fraction));
+
+    /// <summary>What is left of something long, by what it has taken since it was first told of; it may begin in the middle.</summary>
+    private TimeSpan? Remaining(string status, double fraction)
     {
-        if (tuning is null || fraction == 0)
-            (tuning, began) = (Stopwatch.StartNew(), fraction);
-        TimeSpan? remaining = fraction - began > 0.01 ? tuning.Elapsed * ((1 - fraction) / (fraction - began)) : null;
-        observer.Progress(new RunProgress(activity, "tuning", Layers, Layers, 1, remaining, detail, fraction));
+        if (stretch.Status != status || fraction < stretch.Began || fraction == 0)
+            stretch = (status, Stopwatch.StartNew(), fraction);
+        var done = fraction - stretch.Began;
+        return done > 0.01 ? stretch.Clock.Elapsed * ((1 - fraction) / done) : null;
     }
 
     /// <summary>Before or after the layers.</summary>

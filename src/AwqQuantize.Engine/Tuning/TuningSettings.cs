@@ -4,10 +4,10 @@ namespace AwqQuantize.Engine.Tuning;
 public sealed record TuningSettings
 {
     /// <summary>Steps at most: half of them for scales, norms and biases alone, half with codes; all for the former where codes stay.</summary>
-    public int Steps { get; init; } = 300;
+    public int Steps { get; init; } = 600;
 
     /// <summary>Tokens that a step looks at.</summary>
-    public int TokensPerStep { get; init; } = 2048;
+    public int TokensPerStep { get; init; } = 1024;
 
     /// <summary>Length of the rows that calibration rows are cut into, so that a step sees several texts.</summary>
     public int RowLength { get; init; } = 512;
