@@ -93,7 +93,8 @@ public sealed class ExpertInputsTests
         using var scope = NewDisposeScope();
         var settings = new AwqSettings { GroupSize = 32, SearchScales = false, AllTokensToAllExperts = everyToken };
         var (kept, anew) = (Quantise(name, settings), Quantise(name, settings with { KeptInputBytes = 0 }));
-        Assert.Contains(kept.Keys, k => k.Contains("experts"));
+        Assert.All(kept.Keys, k => Assert.Contains("experts", k));
+        Assert.NotEmpty(kept);
         foreach (var (module, linear) in kept)
         {
             Assert.Equal(linear.Codes, anew[module].Codes);
@@ -109,7 +110,9 @@ public sealed class ExpertInputsTests
         var entrance = tiny.Float($"hidden_states.{last}");
         using var hidden = new HiddenStates((int)entrance.shape[0], (int)entrance.shape[1], tiny.Graph.HiddenSize);
         hidden.Store(0, entrance);
-        var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, 32, []), new MicroBatch(2, "unused", (_, _) => { }), default);
+        // Only experts are quantised: how attention is left also depends on the budget, and rounds the hidden states otherwise.
+        var floating = layer.Graph.Linears.Where(l => l.Expert < 0).ToDictionary(l => l.Module, _ => "not looked at here");
+        var quantizer = new LayerQuantizer(layer, hidden, settings, floating, new MicroBatch(2, "unused", (_, _) => { }), default);
         quantizer.Run();
         return quantizer.Quantized;
     }
