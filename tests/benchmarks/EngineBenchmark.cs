@@ -16,12 +16,13 @@ namespace AwqQuantize.Benchmarks;
 /// </summary>
 internal static class EngineBenchmark
 {
-    /// <summary>engine [--model FOLDER] [--layers N] [--rows N] [--only smollm2|8b]</summary>
+    /// <summary>engine [--model FOLDER] [--layers N] [--rows N] [--kept MB] [--only smollm2|8b]</summary>
     public static int Run(string[] args)
     {
         string? Option(string name) => Array.IndexOf(args, name) is var i and >= 0 ? args[i + 1] : null;
         var peak = Peak();
         Console.WriteLine($"matrix peak {peak:F0} GFLOP/s, memory {Bandwidth():F1} GB/s, {get_num_threads()} threads");
+        long? kept = Option("--kept") is { } megabytes ? long.Parse(megabytes) << 20 : null;
         var only = Option("--only");
         if (only is null or "smollm2")
         {
@@ -30,17 +31,17 @@ internal static class EngineBenchmark
             var graph = random?.Graph ?? ArchitectureCatalog.Load(Path.Combine(Repository.Root, "module", "Architectures"))
                 .Resolve(folder!.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
             Measure(folder is null ? "smollm2-135m shape, random weights" : "smollm2-135m", graph, random ?? (ITensorSource)new FolderTensorSource(folder!),
-                int.Parse(Option("--rows") ?? "64"), 512, int.Parse(Option("--layers") ?? "30"), 64, peak);
+                int.Parse(Option("--rows") ?? "64"), 512, int.Parse(Option("--layers") ?? "30"), 64, peak, kept);
         }
         if (only is null or "8b")
         {
             var random = new RandomModel(4096, 14336, 32, 8, 1, 256);
-            Measure("one layer of Llama-3-8B's shape, random weights", random.Graph, random, int.Parse(Option("--rows") ?? "32"), 512, 1, 128, peak);
+            Measure("one layer of Llama-3-8B's shape, random weights", random.Graph, random, int.Parse(Option("--rows") ?? "32"), 512, 1, 128, peak, kept);
         }
         return 0;
     }
 
-    private static void Measure(string name, ModelGraph graph, ITensorSource source, int rows, int length, int layers, int groupSize, double peak)
+    private static void Measure(string name, ModelGraph graph, ITensorSource source, int rows, int length, int layers, int groupSize, double peak, long? kept)
     {
         using var scope = NewDisposeScope();
         using var model = DecoderModel.Open(graph, source, CPU);
@@ -52,14 +53,19 @@ internal static class EngineBenchmark
         var atOnce = Math.Max(1, 2048 / length);
         var batch = new MicroBatch(atOnce, "hidden.spill", (_, text) => Console.Error.WriteLine(text));
         var settings = new AwqSettings { GroupSize = groupSize };
+        if (kept is { } bytes)
+            settings = settings with { KeptInputBytes = bytes };
         var (forward, total, forwardCpu, totalCpu) = (0.0, 0.0, 0.0, 0.0);
         var stages = new Dictionary<string, double>();
         var operations = 0.0;
+        var counted = new Dictionary<string, double>();
         layers = Math.Min(layers, graph.LayerCount);
         for (var i = 0; i < layers; i++)
         {
             using var layer = model.LoadLayer(i);
             operations += layer.Graph.Linears.Sum(l => 2.0 * l.In * l.Out) * rows * length;
+            foreach (var (stage, count) in StageOperations.Of(layer.Graph, settings, (double)rows * length, length))
+                counted[stage] = counted.GetValueOrDefault(stage) + count;
             var clock = Stopwatch.StartNew();
             var cpu = Cpu();
             for (var from = 0; from < rows; from += atOnce)
@@ -83,7 +89,8 @@ internal static class EngineBenchmark
         Console.WriteLine($"  by processor time, which other work on the machine disturbs less: {totalCpu / forwardCpu:F2} ({totalCpu:F0} s / {forwardCpu:F0} s)");
         Console.WriteLine($"  forward {forward:F1} s ({operations / forward / 1e9:F0} GFLOP/s in the linears, {operations / forward / 1e9 / peak:P0} of the matrix peak), quantising {total:F1} s");
         foreach (var (stage, seconds) in stages.OrderByDescending(s => s.Value))
-            Console.WriteLine($"  {stage,-12} {seconds,8:F1} s  {seconds / forward:F2} forwards");
+            Console.WriteLine($"  {stage,-12} {seconds,8:F1} s  {seconds / forward:F2} forwards"
+                + (counted.TryGetValue(stage, out var count) ? $"  {count / seconds / 1e9:F0} GFLOP/s in matrix products, {count / seconds / 1e9 / peak:P0} of the peak" : ""));
         Console.WriteLine($"  peak memory {Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0} MB");
     }
 

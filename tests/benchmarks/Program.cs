@@ -26,6 +26,7 @@ internal static partial class Program
         ["engine"] = EngineBenchmark.Run,
         ["memory"] = MemoryBenchmark.Run,
         ["plan"] = PlanBenchmark.Run,
+        ["plain"] = PlainBenchmark.Run,
         ["machine"] = MachineBenchmark.Run,
         ["quality"] = QualityBenchmark.Run,
         ["generate"] = args =>

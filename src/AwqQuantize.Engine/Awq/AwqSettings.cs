@@ -44,8 +44,8 @@ public sealed record AwqSettings
     /// <summary>Whether <see cref="QuantizedLinear.Residuals"/> are kept for a later tuning of the codes.</summary>
     public bool KeepResiduals { get; init; }
 
-    /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again to be left.</summary>
-    public long KeptInputBytes { get; init; } = 512L << 20;
+    /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again for these tokens to be left.</summary>
+    public long KeptInputBytes { get; init; } = 1L << 30;
 
     /// <summary>Every routed expert is fitted to all tokens, not only to those that the router sends it.</summary>
     public bool AllTokensToAllExperts { get; init; }

@@ -74,11 +74,12 @@ public sealed class LayerQuantizer(
         if (readers.Count == 0 && experts.Count == 0)
             return;
         var channels = readers.Concat(experts.SelectMany(e => e)).First().In;
-        var fits = hidden.Tokens * channels * sizeof(float) <= settings.KeptInputBytes;
-        var keep = site == layer.LastSite(block) && fits;
-        var inputs = Gather(block, site, channels, keep || experts.Count > 0 && fits, experts.Count > 0);
-        using var temporary = keep ? null : inputs;
-        if (keep)
+        // Of a block's last inputs as many are kept as fit; what experts read is kept whole or not at all.
+        var most = settings.KeptInputBytes / (channels * sizeof(float));
+        var keep = site == layer.LastSite(block) ? most : 0;
+        var inputs = Gather(block, site, channels, experts.Count == 0 ? keep : hidden.Tokens <= most ? long.MaxValue : 0, experts.Count > 0);
+        using var temporary = keep > 0 ? null : inputs;
+        if (keep > 0)
             last = inputs;
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
@@ -108,7 +109,7 @@ public sealed class LayerQuantizer(
             cancel.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var count = Math.Min(batch.Rows, hidden.Rows - from);
-            var observer = new SiteObserver(site, null, keepInputs: true, withRouting: false);
+            var observer = new SiteObserver(site, null, long.MaxValue, withRouting: false);
             observer.Run(o => layer.RunBlock(block, hidden.View(from, count).to(layer.Device), o));
             hidden.Release(from, count);
             using var x = observer.Inputs[0];
@@ -163,12 +164,12 @@ public sealed class LayerQuantizer(
     {
         // The heads of a mixture of attention experts attend side by side: only the whole block gives their outputs.
         if (!layer.RunsExpertsAlone(block))
-            return (Gather(block, site, channels, keep: false, withRouting: false, always: false).Statistics, null);
+            return (Gather(block, site, channels, keep: 0, withRouting: false, always: false).Statistics, null);
         var statistics = new InputStatistics(channels, layer.Device);
         Tensor? few = null;
         try
         {
-            var observer = new SiteObserver(site, statistics, keepInputs: false, withRouting: false);
+            var observer = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
             inputs.Each(expert, part =>
             {
                 few ??= part.narrow(0, 0, Math.Min(SiteInputs.FewestTokens, part.shape[0])).clone().DetachFromDisposeScope();
@@ -221,8 +222,8 @@ public sealed class LayerQuantizer(
         });
     }
 
-    /// <summary>Runs all rows up to a site; unless it is reached always, some rows may never come to it.</summary>
-    private SiteInputs Gather(int block, string site, int channels, bool keep, bool withRouting, bool always = true) =>
+    /// <summary>Runs all rows up to a site; its inputs are kept of so many tokens. Unless it is reached always, some rows may never come to it.</summary>
+    private SiteInputs Gather(int block, string site, int channels, long keep, bool withRouting, bool always = true) =>
         Stage("statistics", () => ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + 4L * channels * channels, null, () =>
         {
             var statistics = new InputStatistics(channels, layer.Device);

@@ -40,7 +40,9 @@ public sealed unsafe class ScaleSearch
     private readonly int[]? channelOf;
     private readonly float[] inputs;
     private readonly float[] weights;
-    private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it
+    private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it, and what is below
+    private readonly float[] importance;
+    private Tensor? scaled;
 
     /// <param name="linears">Weights [out, in] of the linears of the group that will be quantised, where the curvature is.</param>
     /// <param name="curvature">Of their common input.</param>
@@ -53,6 +55,7 @@ public sealed unsafe class ScaleSearch
         channelOf = group.Consumers[0].Channel;
         sample = Sample(linears, settings.SearchRows);
         linear = new QuantizedLinear((int)sample.shape[0], curvature.Columns, settings.GroupSize);
+        importance = new float[curvature.Columns];
         inputs = PerChannel(magnitude, group.Channels);
         weights = PerChannel(WeightMagnitudes(linears, settings.GroupSize), group.Channels);
     }
@@ -73,6 +76,7 @@ public sealed unsafe class ScaleSearch
             }
         }
         sample.Dispose();
+        scaled?.Dispose();
         return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
 
         ScaleCandidate TryRatio(ScaleKind kind, double ratio)
@@ -95,16 +99,15 @@ public sealed unsafe class ScaleSearch
         if (!curvature.Device.IsHost)
             return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, channelOf is null ? scales : [.. channelOf.Select(c => scales[c])], settings));
         var s = channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
-        var scaled = sample.clone();
-        var w = TensorMemory.Floats(scaled);
-        var importance = new float[n];
+        scaled ??= empty_like(sample).DetachFromDisposeScope();
+        float* w = TensorMemory.Floats(scaled), original = TensorMemory.Floats(sample);
         for (var i = 0; i < n; i++)
             importance[i] = curvature.Pivots[i] / (s[i] * s[i]);
         RowParallel.For(linear.Rows, n, (from, to) =>
         {
             for (long row = from; row < to; row++)
                 for (var i = 0; i < n; i++)
-                    w[row * n + i] *= s[i];
+                    w[row * n + i] = original[row * n + i] * s[i];
         });
         fixed (float* weight = settings.FitRanges ? importance : null)
             RangeFit.Fit(w, weight, linear);

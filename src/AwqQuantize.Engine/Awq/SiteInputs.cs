@@ -18,7 +18,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
     /// <summary>Tokens of a row when they were gathered.</summary>
     public int RowLength => length;
 
-    /// <summary>The inputs of all tokens, in parts of [tokens, channels]; they belong to this object.</summary>
+    /// <summary>The inputs that were kept, in parts of [tokens, channels]; they belong to this object.</summary>
     public IReadOnlyList<Tensor> All => inputs;
 
     /// <summary>Whether the inputs are here.</summary>
@@ -72,7 +72,7 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
         return sorted;
     }
 
-    /// <summary>The kept inputs of some rows, [count · length, channels]; null where memory has run out in between and rows are shorter now.</summary>
+    /// <summary>The kept inputs of some rows, [count · length, channels]; null where not all were kept, or memory has run out in between and rows are shorter now.</summary>
     public Tensor? Rows(int from, int count, int rowLength)
     {
         if (rowLength != length)
@@ -87,6 +87,8 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
                 parts.Add(part.narrow(0, (long)(first - start) * length, (long)(last - first) * length));
             start += rows;
         }
+        if (start < from + count)
+            return null;
         return parts.Count == 1 ? parts[0] : cat(parts, 0);
     }
 

@@ -10,14 +10,19 @@ namespace AwqQuantize.Engine.Awq;
 /// of experts reads the site, the routing is kept as well. Inputs can be kept: to hand them out to experts, or to finish a block from
 /// those of its last site.
 /// </summary>
-internal sealed class SiteObserver(string site, InputStatistics? statistics, bool keepInputs, bool withRouting) : IActivationObserver
+/// <param name="site">Name of the input.</param>
+/// <param name="statistics">Receives all tokens; null where the inputs alone are wanted.</param>
+/// <param name="keptTokens">Inputs are kept while they are no more tokens than this.</param>
+/// <param name="withRouting">Whether the forward goes on until experts are chosen.</param>
+internal sealed class SiteObserver(string site, InputStatistics? statistics, long keptTokens, bool withRouting) : IActivationObserver
 {
     /// <summary>Ends a forward early. Control flow: it never leaves <see cref="Run"/>.</summary>
     private sealed class SiteReached : Exception;
 
     private bool seen;
+    private long left = keptTokens;
 
-    /// <summary>Inputs of all tokens, if they are kept.</summary>
+    /// <summary>Inputs of the first tokens, as many as are kept.</summary>
     public List<Tensor> Inputs { get; } = [];
 
     /// <summary>Chosen experts, [tokens, k] each.</summary>
@@ -49,8 +54,9 @@ internal sealed class SiteObserver(string site, InputStatistics? statistics, boo
             return;
         statistics?.Add(x);
         seen = true;
-        if (keepInputs)
+        if (x.shape[0] <= left)
             Inputs.Add(x.clone().DetachFromDisposeScope());
+        left = x.shape[0] <= left ? left - x.shape[0] : 0; // no gaps
         if (!withRouting)
             throw new SiteReached();
     }

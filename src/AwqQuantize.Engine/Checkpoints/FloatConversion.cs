@@ -67,6 +67,12 @@ public static unsafe class FloatConversion
     /// <summary>Converts from any type that <see cref="TensorDtypeExtensions.IsReadableAsFloat"/>.</summary>
     public static void ToFloat(TensorDtype dtype, byte* source, float* destination, long count)
     {
+        // A row of a matrix: not worth a closure.
+        if (count <= Piece && dtype == TensorDtype.BF16)
+        {
+            BFloat16Piece((ushort*)source, destination, count);
+            return;
+        }
         switch (dtype)
         {
             case TensorDtype.F32:

@@ -1,13 +1,18 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace AwqQuantize.Engine.Checkpoints;
 
 /// <summary>Writes one safetensors file: under a temporary name, flushed to the disk, then renamed.</summary>
-internal static class SafetensorsWriter
+internal static partial class SafetensorsWriter
 {
     private const int Alignment = 8;
+
+    // So much is gathered before the disk is told to begin with it.
+    private const long Portion = 32L << 20;
 
     /// <param name="path">The file's final name; an existing file is replaced.</param>
     /// <param name="payloads">Stored with larger elements first, otherwise in this order: so every tensor is aligned.</param>
@@ -28,6 +33,7 @@ internal static class SafetensorsWriter
                 stream.Write(prefix);
                 stream.Write(header);
                 var expected = stream.Position;
+                var begun = 0L;
                 foreach (var payload in ordered)
                 {
                     cancellation.ThrowIfCancellationRequested();
@@ -35,6 +41,8 @@ internal static class SafetensorsWriter
                     expected += payload.ByteLength;
                     if (stream.Position != expected)
                         throw new InvalidOperationException($"Tensor '{payload.Name}' wrote {stream.Position - expected + payload.ByteLength} bytes in place of {payload.ByteLength}.");
+                    if (expected - begun >= Portion)
+                        BeginFlush(stream, ref begun);
                     written?.Invoke(payload.ByteLength);
                 }
                 stream.Flush(flushToDisk: true);
@@ -87,6 +95,22 @@ internal static class SafetensorsWriter
             buffer.WriteByte((byte)' ');
         return buffer.ToArray();
     }
+
+    /// <summary>Lets the disk work while the next tensors are made, so that the flush at the end finds little left.</summary>
+    private static void BeginFlush(FileStream stream, ref long begun)
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        stream.Flush();
+        // Advice only: what it does not begin, the flush at the end does.
+        _ = sync_file_range(stream.SafeFileHandle, begun, stream.Position - begun, BeginWriting);
+        begun = stream.Position;
+    }
+
+    private const uint BeginWriting = 2; // SYNC_FILE_RANGE_WRITE
+
+    [LibraryImport("libc")]
+    private static partial int sync_file_range(SafeFileHandle file, long offset, long bytes, uint flags);
 
     private static void TryDelete(string path)
     {

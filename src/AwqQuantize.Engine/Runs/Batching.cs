@@ -25,7 +25,10 @@ public sealed record Batching(int RowsAtOnce, long KeptInputBytes)
         if (rows == 0)
             return new Batching(most, 0);
         var room = (long)(free * Part);
-        foreach (var kept in new[] { keptInputs, 0 })
+        // Kept inputs save time; for that alone no more memory is taken than is promised. What is free decides between all and
+        // nothing only, for how many are kept decides the last bits of the result.
+        var spare = memory.Promised - MemoryEstimate.FreshProcess - memory.HiddenStates - memory.Working(most, 0);
+        foreach (var kept in new[] { Math.Clamp(spare, 0, keptInputs), 0 })
             for (var atOnce = most; atOnce > 0; atOnce /= kept > 0 ? most + 1 : 2)
                 if (memory.HiddenStates + memory.Working(atOnce, kept) <= room)
                     return new Batching(atOnce, kept);

@@ -36,6 +36,12 @@ public sealed class MemoryEstimate
     /// <summary>Bytes of the hidden states of all rows.</summary>
     public long HiddenStates => 4L * rows * length * graph.HiddenSize;
 
+    /// <summary>
+    /// What a run may take where nobody says so: twice the largest layer in float32, its Gram matrices, the hidden states and 1 GB.
+    /// </summary>
+    public long Promised => HiddenStates + (1L << 30) + Distinct().Max(l =>
+        2 * l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + l.Linears.DistinctBy(x => x.Site).Sum(x => 4L * x.In * x.In));
+
     /// <summary>Bytes beyond process and hidden states.</summary>
     /// <param name="rowsAtOnce">Rows that run together.</param>
     /// <param name="keptInputs">Most bytes of a block's last inputs that are kept.</param>
@@ -78,10 +84,10 @@ public sealed class MemoryEstimate
                 var channels = readers.Concat(experts).First().In;
                 var gram = 4L * channels * channels;
                 var inputs = 4L * rows * length * channels;
-                if (inputs > keptInputs)
-                    inputs = experts.Count == 0 ? 0 : Math.Max(keptInputs, inputs / experts.Select(l => l.Expert).Distinct().Count()) + forward;
-                else if (experts.Count == 0 && site != sites[^1])
-                    inputs = 0;
+                if (experts.Count == 0)
+                    inputs = site == sites[^1] ? Math.Min(inputs, keptInputs) : 0;
+                else if (inputs > keptInputs)
+                    inputs = Math.Max(keptInputs, inputs / experts.Select(l => l.Expert).Distinct().Count()) + forward;
                 most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, rowsAtOnce))));
             }
             most = Math.Max(most, forward);

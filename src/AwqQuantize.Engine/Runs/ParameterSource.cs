@@ -51,6 +51,23 @@ internal sealed unsafe class ParameterSource
 
     private bool Transposed { get; }
 
+    /// <summary>Whether a row's values lie side by side, so that <see cref="ReadRow"/> can take a part of it.</summary>
+    public bool HasRows => !Transposed;
+
+    /// <summary>Converts a piece of one row.</summary>
+    /// <param name="row">Which.</param>
+    /// <param name="column">The first of its columns.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="destination">[count].</param>
+    public void ReadRow(int row, int column, int count, float* destination)
+    {
+        var element = (Start + (long)row * Step) * stride + column;
+        if (values is null)
+            FloatConversion.ToFloat(dtype, At(folder.Pointer(name), element), destination, count);
+        else
+            values.AsSpan(checked((int)(first + element)), count).CopyTo(new Span<float>(destination, count));
+    }
+
     /// <summary>Converts rows.</summary>
     /// <param name="from">The first.</param>
     /// <param name="count">How many.</param>

@@ -17,6 +17,7 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
     private readonly Lock unpacking = new();
     private (string Name, float[] Values) unpacked = ("", []);
     private readonly Dictionary<string, AwqTensors> rest = []; // zero points and scales, until they are written
+    private readonly Dictionary<int, Stack<int[]>> spare = []; // memory of words that are written: fresh pages cost as much as the work
 
     /// <summary>All tensors in the order of a calibrated run's parts.</summary>
     /// <param name="layerDone">Told the index of a layer when its last linear is written.</param>
@@ -37,6 +38,17 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
         return tensors;
     }
 
+    /// <summary>What every layer's outcome is where nothing is looked at.</summary>
+    public static List<LayerOutcome> Outcomes(ModelGraph graph, QuantizationOptions options) => [.. graph.Layers.Select(layer =>
+    {
+        var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
+        return new LayerOutcome
+        {
+            Layer = layer.Index, Groups = [], Linears = [.. layer.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => new LinearOutcome(l.Module, 0, 0))], Float = kept,
+            SequenceLength = 0, LargestActivation = 0, Warnings = [], Seconds = new Dictionary<string, double>(),
+        };
+    })];
+
     private static IEnumerable<TensorPayload> Ordered(IEnumerable<TensorPayload> tensors) =>
         tensors.OrderBy(t => t.Name, StringComparer.Ordinal).OrderByDescending(t => t.Dtype.BitSize());
 
@@ -53,6 +65,7 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
             var tensors = Take(index);
             rest[name] = tensors with { QWeight = [] };
             stream.Write(MemoryMarshal.AsBytes(tensors.QWeight.AsSpan()));
+            Spare(tensors.QWeight.Length).Push(tensors.QWeight);
             done(layer.Index);
         });
         yield return new TensorPayload(name + ".qzeros", TensorDtype.I32, [groups, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes(Rest(index, name).QZeros.AsSpan())));
@@ -83,14 +96,18 @@ internal sealed unsafe class PlainCheckpoint(ModelFolder folder, ModelGraph grap
             return begun;
         if (index + 2 < linears.Count)
             Prefetch(linears[index + 2].Weight.Stored.Name);
+        var length = checked((int)(weight.Shape[0] / 8 * weight.Shape[1]));
+        var words = Spare(length).TryPop(out var used) ? used : GC.AllocateUninitializedArray<int>(length);
         return ahead[module] = Task.Run(() =>
         {
             var source = Source(weight);
-            var packed = PlainLinear.Pack(source, options.GroupSize) ?? throw NotFinite(module + ".weight");
+            var packed = PlainLinear.Pack(source, options.GroupSize, words) ?? throw NotFinite(module + ".weight");
             source.Release();
             return packed;
         });
     }
+
+    private Stack<int[]> Spare(int length) => spare.TryGetValue(length, out var stack) ? stack : spare[length] = [];
 
     /// <summary>Everything of a layer that stays float, as <see cref="Layers.LayerWeights.StoredTensors"/> gives it.</summary>
     private List<TensorPayload> Floats(LayerGraph layer, HashSet<string> quantized)

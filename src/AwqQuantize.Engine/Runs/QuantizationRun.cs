@@ -41,6 +41,7 @@ public sealed class QuantizationRun : IDisposable
     private readonly ComputeDevice? device; // null where nothing is computed with tensors: plain rounding needs no libtorch
     private QuantizationPlan plan;
     private readonly ArchitectureCatalog catalog;
+    private readonly Lazy<RunIdentity> identity;
     private TuningOutcome? tuning;
     private IReadOnlyList<ModuleSensitivity> sensitivity = [];
     private IReadOnlyDictionary<string, string> sensitive = new Dictionary<string, string>();
@@ -53,6 +54,7 @@ public sealed class QuantizationRun : IDisposable
         (this.options, this.observer, this.cancel, this.probe) = (options, observer, cancel, probe);
         Destination.Check(options);
         folder = ModelFolder.Open(options.ModelPath);
+        identity = new(() => new RunIdentity(folder, options, rows));
         try
         {
             if (folder.IsQuantized)
@@ -131,7 +133,7 @@ public sealed class QuantizationRun : IDisposable
         }
         plan.Check();
         ProcessMemory.ResetPeak();
-        using var run = RunFolder.Open(plan.Path, Fingerprint(), options.Force && !options.Resume, cancel);
+        using var run = RunFolder.Open(plan.Path, identity.Value.On(KindOf(device)), options.Force && !options.Resume, cancel);
         var first = run.FinishedLayers;
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {DeviceName}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed && rows is not null ? $" An earlier run is taken up at layer {first + 1}." : ""));
@@ -141,7 +143,7 @@ public sealed class QuantizationRun : IDisposable
             $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB), {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
         var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
         var calibrated = plain ? [] : Calibrated(run, meter, first);
-        var outcomes = plain ? PlainOutcomes() : calibrated; // a guess at the architecture may turn out wrong on the way
+        var outcomes = plain ? PlainCheckpoint.Outcomes(graph, options) : calibrated; // a guess at the architecture may turn out wrong on the way
         if (!run.IsPlaced)
         {
             probe?.Invoke("assembling");
@@ -157,17 +159,6 @@ public sealed class QuantizationRun : IDisposable
         run.Delete();
         return Result(outcomes, clock.Elapsed) with { Status = run.IsResumed ? RunStatus.Resumed : RunStatus.Quantized };
     }
-
-    /// <summary>What every layer's outcome is where nothing is looked at.</summary>
-    private List<LayerOutcome> PlainOutcomes() => [.. graph.Layers.Select(layer =>
-    {
-        var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
-        return new LayerOutcome
-        {
-            Layer = layer.Index, Groups = [], Linears = [.. layer.Linears.Where(l => !kept.ContainsKey(l.Module)).Select(l => new LinearOutcome(l.Module, 0, 0))], Float = kept,
-            SequenceLength = 0, LargestActivation = 0, Warnings = [], Seconds = new Dictionary<string, double>(),
-        };
-    })];
 
     /// <summary>Brings all layers to their part files.</summary>
     private List<LayerOutcome> Calibrated(RunFolder run, ProgressMeter meter, int first)
@@ -192,7 +183,7 @@ public sealed class QuantizationRun : IDisposable
         Assemble(run, meter, outcomes, replacements);
     }
 
-    private AwqQuantizationResult? Finished() => options.Resume && !options.Force && !RunFolder.IsPlacedAt(plan.Path) ? FinishedRun.Find(plan.Path, folder.Path, Identity()) : null;
+    private AwqQuantizationResult? Finished() => options.Resume && !options.Force && !RunFolder.IsPlacedAt(plan.Path) ? FinishedRun.Find(plan.Path, folder.Path, identity.Value.Values) : null;
 
     private void Layers(DecoderModel model, RunFolder run, ProgressMeter meter, int first, Batching batching)
     {
@@ -347,35 +338,6 @@ public sealed class QuantizationRun : IDisposable
         return read;
     }
 
-    /// <summary>All that determines the result: a run is only taken up when it is the same.</summary>
-    private Dictionary<string, string> Fingerprint() => new(Identity())
-    {
-        ["Version"] = typeof(QuantizationRun).Assembly.GetName().Version!.ToString(),
-        ["Device"] = KindOf(device).ToUpperInvariant(),
-    };
-
-    /// <summary>The same without what a finished checkpoint is not made again for.</summary>
-    private Dictionary<string, string> Identity()
-    {
-        var values = new Dictionary<string, string>
-        {
-            ["Source"] = SourceIdentity.Of(folder),
-            ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
-            ["Rounding"] = options.Rounding.ToString(),
-            ["MaxQuality"] = options.MaxQuality.ToString(),
-            ["NoCalibration"] = options.NoCalibration.ToString(),
-            ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
-            ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
-            ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
-            ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
-        };
-        if (options.Tuning is { } tuned)
-            values["TuningSteps"] = tuned.Steps.ToString(CultureInfo.InvariantCulture);
-        if (options.MaxQuality)
-            values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
-        return values;
-    }
-
     private void Assemble(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes, string? replacements = null)
     {
         if (Directory.Exists(run.Assembly))
@@ -403,8 +365,8 @@ public sealed class QuantizationRun : IDisposable
         SourceSize = folder.ByteSize, Size = plan.Size, BitsPerWeight = plan.BitsPerWeight, GroupSize = options.GroupSize,
         LayerBits = [.. graph.Layers.Select(plan.BitsOf).Select(b => double.IsNaN(b) ? 0 : b)],
         QuantizedModules = outcomes.Sum(o => o.Linears.Count), FloatModules = plan.FloatModules, Sensitivity = sensitivity.Count == 0 ? null : sensitivity, Tuning = tuning, Device = KindOf(device), Layers = outcomes,
-        Identity = Identity(),
-        Settings = Fingerprint().Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
+        Identity = identity.Value.Values,
+        Settings = identity.Value.On(KindOf(device)).Where(f => f.Key is not ("Source" or "CalibrationTokens" or "Version")).Append(new("CalibrationRows", (rows?.Rows.Count ?? 0).ToString(CultureInfo.InvariantCulture)))
             .ToDictionary(),
     };
 

@@ -36,14 +36,14 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
 
     /// <summary>Work of one layer.</summary>
     /// <param name="layer">Its shape.</param>
-    /// <param name="kept">Linears that stay float.</param>
+    /// <param name="stayFloat">Linears that do.</param>
     /// <param name="settings">What is done.</param>
     /// <param name="tokens">Calibration tokens; 0 for plain rounding.</param>
     /// <param name="length">Tokens per row.</param>
-    public static WorkEstimate Of(LayerGraph layer, IReadOnlyDictionary<string, string> kept, AwqSettings settings, long tokens, int length)
+    public static WorkEstimate Of(LayerGraph layer, IReadOnlyDictionary<string, string> stayFloat, AwqSettings settings, long tokens, int length)
     {
         var bytes = layer.Parameters.Sum(p => p.Shape.Aggregate(2.0, (a, b) => a * b)) * 1.6;
-        var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
+        var quantized = layer.Linears.Where(l => !stayFloat.ContainsKey(l.Module)).ToList();
         if (tokens == 0)
             return new WorkEstimate(0, 0, quantized.Sum(l => 0.15 * l.In * l.Out), bytes);
         var hidden = layer.Blocks[0] is var first ? layer.Linears.Where(l => l.Site == first.InputSite).Select(l => l.In).DefaultIfEmpty(1).Max() : 1;
@@ -59,8 +59,9 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
             var all = own.Sum(l => Operations(l, layer, tokens)) + blocks.OfType<AttentionSpec>().Sum(a => 2.0 * tokens * length * a.Heads * a.HeadDim);
             var end = blocks[0] is MixtureSpec or AttentionMixtureSpec ? [] : own.Where(l => l.Site == last).ToList();
             var tail = end.Sum(l => Operations(l, layer, tokens));
-            // Where a block's last inputs are kept, only their readers run again to leave it.
-            var finish = end.Count > 0 && blocks.Count == 1 && 4.0 * tokens * end[0].In <= settings.KeptInputBytes ? tail : all;
+            // For the tokens whose last inputs are kept, only their readers run again to leave the block.
+            var kept = end.Count > 0 && blocks.Count == 1 ? Math.Min(1, settings.KeptInputBytes / (4.0 * tokens * end[0].In)) : 0;
+            var finish = kept * tail + (1 - kept) * all;
             forward += all * elementwise;
             matrix += (all - tail + finish) * elementwise;
         }

@@ -1,0 +1,44 @@
+using System.Globalization;
+using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Checkpoints;
+
+namespace AwqQuantize.Engine.Runs;
+
+/// <summary>What determines a run's result, by name.</summary>
+internal sealed class RunIdentity
+{
+    /// <param name="folder">The source.</param>
+    /// <param name="options">What is wanted of it.</param>
+    /// <param name="rows">Calibration rows; null without calibration.</param>
+    public RunIdentity(ModelFolder folder, QuantizationOptions options, TokenRows? rows)
+    {
+        var values = new Dictionary<string, string>
+        {
+            ["Source"] = SourceIdentity.Of(folder),
+            ["GroupSize"] = options.GroupSize.ToString(CultureInfo.InvariantCulture),
+            ["Rounding"] = options.Rounding.ToString(),
+            ["MaxQuality"] = options.MaxQuality.ToString(),
+            ["NoCalibration"] = options.NoCalibration.ToString(),
+            ["CalibrateEveryExpert"] = options.CalibrateEveryExpert.ToString(),
+            ["ExcludeModule"] = string.Join(",", options.ExcludeModule),
+            ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
+            ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
+        };
+        if (options.Tuning is { } tuned)
+            values["TuningSteps"] = tuned.Steps.ToString(CultureInfo.InvariantCulture);
+        if (options.MaxQuality)
+            values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
+        Values = values;
+    }
+
+    /// <summary>Without what a finished checkpoint is not made again for: this program's version and the device.</summary>
+    public IReadOnlyDictionary<string, string> Values { get; }
+
+    /// <summary>With them: an unfinished run is only taken up when all of it is the same.</summary>
+    /// <param name="device">Kind of device.</param>
+    public IReadOnlyDictionary<string, string> On(string device) => new Dictionary<string, string>(Values)
+    {
+        ["Version"] = typeof(RunIdentity).Assembly.GetName().Version!.ToString(),
+        ["Device"] = device.ToUpperInvariant(),
+    };
+}
