@@ -5,7 +5,7 @@ namespace AwqQuantize.Benchmarks;
 /// <summary>What the plan predicts of a run against what it then takes; one run per process, for memory is that of the process.</summary>
 internal static class PlanBenchmark
 {
-    /// <summary>plan MODEL [--rows N] [--length N] [--group N] [--limit BYTES] [--data FILE] [--no-calibration]</summary>
+    /// <summary>plan MODEL [--rows N] [--length N] [--group N] [--limit BYTES] [--data FILE] [--no-calibration] [--every-expert]</summary>
     public static int Run(string[] args)
     {
         string? Option(string name) => Array.IndexOf(args, name) is var i and >= 0 ? args[i + 1] : null;
@@ -14,7 +14,7 @@ internal static class PlanBenchmark
         var options = new QuantizationOptions
         {
             ModelPath = Path.GetFullPath(args[0]), ModuleRoot = Path.Combine(Repository.Root, "module"), OutputPath = output, ForceCpu = true,
-            GroupSize = int.Parse(Option("--group") ?? "128"), NoCalibration = args.Contains("--no-calibration"),
+            GroupSize = int.Parse(Option("--group") ?? "128"), NoCalibration = args.Contains("--no-calibration"), CalibrateEveryExpert = args.Contains("--every-expert"),
             SampleCount = int.Parse(Option("--rows") ?? "8"), SequenceLength = int.Parse(Option("--length") ?? "256"),
             MemoryLimit = Option("--limit") is { } limit ? long.Parse(limit) : null,
             CalibrationData = args.Contains("--no-calibration") ? [] : Option("--data") is { } data ? [data] : File.Exists(tokens) ? [tokens] : [],

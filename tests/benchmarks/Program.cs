@@ -32,8 +32,8 @@ internal static partial class Program
         ["quality"] = QualityBenchmark.Run,
         ["generate"] = args =>
         {
-            var n = args[1..].Select(int.Parse).ToArray();
-            GeneratedFolder.Write(args[0], n[0], n[1], n[2], n[3], n[4], n[5], n.Length > 6 ? n[6] : 0, n.Length > 7 ? n[7] : 0);
+            var n = args[1..].Where(a => a != "--latent").Select(int.Parse).ToArray();
+            GeneratedFolder.Write(args[0], n[0], n[1], n[2], n[3], n[4], n[5], n.Length > 6 ? n[6] : 0, n.Length > 7 ? n[7] : 0, args.Contains("--latent"));
             return 0;
         },
         ["tokenizer"] = TokenizerBenchmark.Run,

@@ -1,6 +1,6 @@
 namespace AwqQuantize.Engine.Architectures;
 
-/// <summary>One residual branch of a decoder layer: h ← h + multiplier · output_norm(f(norm(h))).</summary>
+/// <summary>One residual branch of a decoder layer: h ← h + multiplier · output_norm(f(input_multiplier · norm(h))).</summary>
 public abstract record BlockSpec
 {
     /// <summary>Key of the block in the description; sites are named after it.</summary>
@@ -15,6 +15,9 @@ public abstract record BlockSpec
     /// <summary>Norm of the residual stream after the addition (post-norm models).</summary>
     public NormSpec? StreamNorm { get; init; }
 
+    /// <summary>Factor of the branch's input, behind its norm.</summary>
+    public double InputMultiplier { get; init; } = 1;
+
     /// <summary>Factor of the branch's output.</summary>
     public double Multiplier { get; init; } = 1;
 
@@ -23,6 +26,9 @@ public abstract record BlockSpec
 
     /// <summary>Site of the branch's input. Parallel blocks that read one norm share it.</summary>
     public required string InputSite { get; init; }
+
+    /// <summary>Site whose input is handed out to the routed experts, where there are some.</summary>
+    public virtual string ExpertSite => InputSite;
 
     /// <summary>Declares linears, other parameters, and the scale groups inside the block.</summary>
     internal abstract void Describe(LayerPlan plan);

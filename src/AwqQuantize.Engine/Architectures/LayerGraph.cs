@@ -11,11 +11,17 @@ public sealed record LayerGraph
     /// <summary>The residual branches, in order.</summary>
     public required IReadOnlyList<BlockSpec> Blocks { get; init; }
 
-    /// <summary>All branches read the same residual stream and are added together: they count as one block.</summary>
-    public required bool Parallel { get; init; }
+    /// <summary>
+    /// The branches in the order in which they run: those of one step read the same residual stream and are added together. To all that
+    /// works on a layer (<see cref="ScaleGroup.Block"/>) a step is one block.
+    /// </summary>
+    public required IReadOnlyList<IReadOnlyList<BlockSpec>> Steps { get; init; }
 
     /// <summary>How many blocks <see cref="ScaleGroup.Block"/> can name.</summary>
-    public int BlockCount => Parallel ? 1 : Blocks.Count;
+    public int BlockCount => Steps.Count;
+
+    /// <summary>Some branches read the same residual stream.</summary>
+    public bool Parallel => Steps.Any(s => s.Count > 1);
 
     public required IReadOnlyList<LinearSpec> Linears { get; init; }
 
@@ -32,53 +38,62 @@ public sealed record LayerGraph
         IReadOnlySet<string> quantizedModules)
     {
         var prefix = layer.RequiredText("prefix").Replace("{i}", $"{index}") + ".";
-        var parallel = layer.Flag("parallel", false);
-        var blocks = new List<BlockSpec>();
+        var steps = new List<List<BlockSpec>>();
         var order = layer.Texts("order").ToList();
+        var together = layer.Texts("parallel_blocks");
+        var all = layer.Flag("parallel", false);
         foreach (var (name, node) in layer.Required("blocks").Children().OrderBy(c => order.Contains(c.Key) ? order.IndexOf(c.Key) : order.Count))
         {
             var norm = node.Norm("norm", norms, hidden);
+            if (steps.Count == 0 || !all && !(together.Contains(name) && together.Contains(steps[^1][^1].Name)))
+                steps.Add([]);
             // Parallel branches that read one norm read one activation.
-            var twin = parallel && norm is { HasWeight: true } ? blocks.Find(b => b.Norm == norm) : null;
+            var twin = norm is { HasWeight: true } ? steps[^1].Find(b => b.Norm == norm) : null;
             var context = new BlockContext(name, hidden, maxPositions, norms, twin?.InputSite ?? $"{name}.input");
-            blocks.Add(BlockSpec.ReadBlock(node, context) with
+            steps[^1].Add(BlockSpec.ReadBlock(node, context) with
             {
                 Norm = norm,
                 OutputNorm = node.Norm("output_norm", norms, hidden),
                 StreamNorm = node.Norm("stream_norm", norms, hidden),
                 Multiplier = node.Number("multiplier") ?? 1,
+                InputMultiplier = node.Number("input_multiplier") ?? 1,
                 ResidualFromNorm = node.Flag("residual_from_norm", false),
             });
         }
-        if (blocks.Count == 0)
+        if (!all && steps.Count(s => s.Exists(b => together.Contains(b.Name))) > 1)
+            throw layer.Scope.Invalid($"{layer.Path}.parallel_blocks", $"the blocks {string.Join(", ", together)} do not follow each other; see 'order'");
+        if (steps.Count == 0)
             throw layer.Scope.Invalid($"{layer.Path}.blocks", $"layer {index} has no block");
 
         var plan = new LayerPlan(prefix, layer.Flag("transposed_linears", false));
-        for (var b = 0; b < blocks.Count; b++)
+        foreach (var (step, branches) in steps.Index())
         {
-            plan.Block = parallel ? 0 : b;
-            plan.Norm(blocks[b].Norm);
-            plan.Norm(blocks[b].OutputNorm);
-            plan.Norm(blocks[b].StreamNorm);
-            blocks[b].Describe(plan);
+            plan.Block = step;
+            foreach (var branch in branches)
+            {
+                plan.Norm(branch.Norm);
+                plan.Norm(branch.OutputNorm);
+                plan.Norm(branch.StreamNorm);
+                branch.Describe(plan);
+            }
         }
         // The norm's scales first: that is the order in which a quantiser can search them.
         var groups = plan.Groups.ToList();
         plan.Groups.Clear();
-        foreach (var readers in blocks.Select((block, b) => (block, b)).GroupBy(x => x.block.InputSite))
+        foreach (var readers in steps.SelectMany((branches, step) => branches.Select(branch => (branch, step))).GroupBy(x => x.branch.InputSite))
         {
-            var (first, at) = readers.First();
-            plan.Block = parallel ? 0 : at;
-            if (first.Norm is { } norm && !readers.Any(r => r.block.ResidualFromNorm))
-                plan.NormGroup(norm, first.InputSite, readers.SelectMany(r => r.block.InputConsumers(plan.Linears)).Distinct());
+            var (first, step) = readers.First();
+            plan.Block = step;
+            if (first.Norm is { } norm && !readers.Any(r => r.branch.ResidualFromNorm))
+                plan.NormGroup(norm, first.InputSite, readers.SelectMany(r => r.branch.InputConsumers(plan.Linears)).Distinct());
         }
         var parameters = plan.Parameters.Select(p => Quantized(p, prefix, quantizedModules)).ToList();
         return new LayerGraph
         {
             Index = index,
             Prefix = prefix,
-            Blocks = blocks,
-            Parallel = parallel,
+            Blocks = [.. steps.SelectMany(s => s)],
+            Steps = steps,
             Linears = plan.Linears,
             ScaleGroups = [.. plan.Groups.Concat(groups).OrderBy(g => g.Block)],
             Parameters = parameters,

@@ -49,11 +49,14 @@ internal sealed class LayerPlan(string prefix, bool transposedLinears)
             Parameter($"{norm.Module}.bias", norm.Size);
     }
 
-    public void Group(string site, int channels, ScaleProducer producer, IEnumerable<ScaleConsumer> consumers, bool feedsNonlinear)
+    public void Group(string site, int channels, ScaleProducer producer, IEnumerable<ScaleConsumer> consumers, bool feedsNonlinear) =>
+        Group(site, channels, [producer], consumers, feedsNonlinear);
+
+    public void Group(string site, int channels, IReadOnlyList<ScaleProducer> producers, IEnumerable<ScaleConsumer> consumers, bool feedsNonlinear)
     {
+        static string Some(IEnumerable<string> modules) => string.Join(", ", modules.Take(9).Select((m, i) => i < 8 ? m : "…"));
         var readers = consumers.ToList();
-        Groups.Add(new ScaleGroup($"{producer.Module} -> {string.Join(", ", readers.Count > 8 ? [.. readers.Take(8).Select(c => c.Module), "…"] : readers.Select(c => c.Module))}",
-            site, channels, [producer], readers, Block, feedsNonlinear));
+        Groups.Add(new ScaleGroup($"{Some(producers.Select(p => p.Module))} -> {Some(readers.Select(c => c.Module))}", site, channels, producers, readers, Block, feedsNonlinear));
     }
 
     /// <summary>Channels of a norm that feeds linears of this layer.</summary>

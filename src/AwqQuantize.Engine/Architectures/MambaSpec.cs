@@ -36,8 +36,14 @@ public sealed record MambaSpec : BlockSpec
 
     public double MaxStep { get; init; } = double.PositiveInfinity;
 
-    /// <summary>Norm [width] of the gated output.</summary>
-    public required NormSpec OutputStateNorm { get; init; }
+    /// <summary>Factors of the parts of <see cref="Input"/>'s output, in their order; null where all are 1.</summary>
+    public MambaMultipliers? Multipliers { get; init; }
+
+    /// <summary>Norm [width] of the gated output, or null.</summary>
+    public NormSpec? OutputStateNorm { get; init; }
+
+    /// <summary>That norm comes before the gate.</summary>
+    public bool NormBeforeGate { get; init; }
 
     /// <summary>That norm's mean square is taken over each of this many parts.</summary>
     public int NormGroups { get; init; } = 1;
@@ -45,6 +51,8 @@ public sealed record MambaSpec : BlockSpec
     public required string Output { get; init; }
 
     public bool Bias { get; init; }
+
+    public bool OutputBias { get; init; }
 
     public int Width => Heads * HeadDim;
 
@@ -75,10 +83,13 @@ public sealed record MambaSpec : BlockSpec
             StepBias = node.RequiredText("step_bias"),
             MinStep = node.Number("min_step") ?? 0,
             MaxStep = node.Number("max_step") ?? double.PositiveInfinity,
-            OutputStateNorm = node.Norm("state_norm", context.Norms, heads * headDim) ?? throw node.Scope.Invalid($"{node.Path}.state_norm", "is missing"),
+            OutputStateNorm = node.Norm("state_norm", context.Norms, heads * headDim),
+            NormBeforeGate = node.Flag("norm_before_gate", false),
             NormGroups = node.Integer("norm_groups") ?? 1,
             Output = node.RequiredText("output"),
             Bias = node.Flag("bias", false),
+            OutputBias = node.Flag("output_bias", node.Flag("bias", false)),
+            Multipliers = MambaMultipliers.Read(node),
         };
     }
 
@@ -91,7 +102,9 @@ public sealed record MambaSpec : BlockSpec
         foreach (var parameter in (string[])[LogRate, Skip, StepBias])
             plan.Parameter(parameter, Heads);
         plan.Norm(OutputStateNorm);
-        plan.Linear(new LinearSpec(Output, Width, Hidden, Bias, HiddenSite));
-        plan.Group(HiddenSite, Width, new ScaleProducer(OutputStateNorm.Module, ScaleProducerKind.Norm), [new ScaleConsumer(Output)], feedsNonlinear: false);
+        plan.Linear(new LinearSpec(Output, Width, Hidden, OutputBias, HiddenSite));
+        // Without the norm the gated output comes from behind a convolution's SiLU: nothing there takes a scale.
+        if (OutputStateNorm is { } norm)
+            plan.Group(HiddenSite, Width, new ScaleProducer(norm.Module, ScaleProducerKind.Norm), [new ScaleConsumer(Output)], feedsNonlinear: false);
     }
 }

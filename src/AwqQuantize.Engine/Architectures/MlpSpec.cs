@@ -1,6 +1,6 @@
 namespace AwqQuantize.Engine.Architectures;
 
-/// <summary>A feed-forward network: down(act(gate(x)) · up(x)), or down(act(up(x))) where there is no gate.</summary>
+/// <summary>A feed-forward network: down(act(gate_multiplier · gate(x)) · up(x)), or down(act(up(x))) where there is no gate.</summary>
 public sealed record MlpSpec : BlockSpec
 {
     public required int Hidden { get; init; }
@@ -19,6 +19,9 @@ public sealed record MlpSpec : BlockSpec
 
     /// <summary>The rows of <see cref="Fused"/> begin with up.</summary>
     public bool UpFirst { get; init; }
+
+    /// <summary>Factor of the gate before the activation.</summary>
+    public double GateMultiplier { get; init; } = 1;
 
     public required ActivationSpec Activation { get; init; }
 
@@ -45,6 +48,7 @@ public sealed record MlpSpec : BlockSpec
             Down = node.RequiredText("down"),
             Fused = fused,
             UpFirst = node.Flag("up_first", false),
+            GateMultiplier = node.Number("gate_multiplier") ?? 1,
             Activation = ActivationSpec.Read(node),
             Bias = bias,
             DownBias = node.Flag("down_bias", bias),

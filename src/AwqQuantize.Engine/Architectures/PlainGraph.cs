@@ -78,7 +78,7 @@ internal static partial class PlainGraph
             Index = index,
             Prefix = prefix,
             Blocks = [],
-            Parallel = false,
+            Steps = [],
             Linears = linears,
             ScaleGroups = [],
             Parameters = parameters,

@@ -98,8 +98,10 @@ public sealed class LayerQuantizer(
         if (readers.Count == 0 && experts.Count == 0)
             return;
         var channels = readers.Concat(experts.SelectMany(e => e)).First().In;
-        var keep = site == layer.LastSite(block) ? settings.KeptInputBytes / (channels * sizeof(float)) : 0;
-        var inputs = Gather(block, site, channels, keep, experts.Count > 0);
+        // Of a block's last inputs as many are kept as fit; what experts read is kept whole or not at all.
+        var most = settings.KeptInputBytes / (channels * sizeof(float));
+        var keep = site == layer.LastSite(block) ? most : 0;
+        var inputs = Gather(block, site, channels, experts.Count == 0 ? keep : hidden.Tokens <= most ? long.MaxValue : 0, experts.Count > 0);
         using var temporary = keep > 0 ? null : inputs;
         if (keep > 0)
             last = inputs;
@@ -109,27 +111,51 @@ public sealed class LayerQuantizer(
         using (var copies = new CurvatureCopies(curvature, replicas))
         {
             foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
-                if (Scale(group, curvature, magnitude, sample, copies) is { } columns)
+                if (Scale(group, curvature, magnitude, sample, () => layer.RunBlock(block, sample.to(layer.Device)), copies) is { } columns)
                 {
                     copies.Rescale(columns);
                     inputs.Divide(columns);
                 }
             Round(readers, curvature, inputs.Statistics.Tokens, copies);
         }
+        using var handed = new ExpertInputs(inputs, settings.AllTokensToAllExperts, [.. experts.Select(e => e[0].Expert)], settings.KeptInputBytes,
+            use => Replay(block, site, inputs.RowLength, use));
         foreach (var expert in experts)
-            Quantise(block, expert, inputs, curvature);
+            Quantise(block, expert, channels, handed, curvature);
+    }
+
+    /// <summary>
+    /// Makes a site's inputs anew from the hidden states, which have not moved since. Where rows have become shorter in between, only what is
+    /// left of them is given, under the index that it had.
+    /// </summary>
+    private void Replay(int block, string site, int rowLength, Action<long, Tensor> use)
+    {
+        for (var from = 0; from < hidden.Rows; from += batch.Rows)
+        {
+            cancel.ThrowIfCancellationRequested();
+            using var scope = NewDisposeScope();
+            var count = Math.Min(batch.Rows, hidden.Rows - from);
+            var observer = new SiteObserver(site, null, long.MaxValue, withRouting: false);
+            observer.Run(o => layer.RunBlock(block, hidden.View(from, count).to(layer.Device), o));
+            hidden.Release(from, count);
+            using var x = observer.Inputs[0];
+            if (hidden.Length == rowLength)
+                use((long)from * rowLength, x);
+            else
+                for (var row = 0; row < count; row++)
+                    use((long)(from + row) * rowLength, x.narrow(0, (long)row * hidden.Length, hidden.Length));
+        }
     }
 
     /// <summary>One routed expert, on the tokens that were sent to it, or on all where that is wanted.</summary>
-    private void Quantise(int block, IReadOnlyList<LinearSpec> expert, SiteInputs inputs, Curvature all)
+    private void Quantise(int block, IReadOnlyList<LinearSpec> expert, int channels, ExpertInputs inputs, Curvature all)
     {
         using var scope = NewDisposeScope();
         var index = expert[0].Expert;
         if (layer.Compute.IsHost)
             all.MoveToHost();
-        var parts = settings.AllTokensToAllExperts ? inputs.All : [inputs.Of(index)];
-        var tokens = parts.Sum(p => p.shape[0]);
-        var first = expert.Where(l => l.In == inputs.Statistics.Channels && l.Site.EndsWith(".input")).ToList();
+        var tokens = inputs.TokensOf(index);
+        var first = expert.Where(l => l.In == channels && l.Site.EndsWith(".input")).ToList();
         if (tokens < SiteInputs.FewestTokens)
         {
             foreach (var linear in expert.Where(l => !kept.ContainsKey(l.Module)))
@@ -140,32 +166,57 @@ public sealed class LayerQuantizer(
             warnings.Add($"Expert {index} saw {tokens} calibration tokens: rounded plainly.");
             return;
         }
-        using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(parts[0].to(layer.Device), all.H), layer.Compute))
+        using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(inputs, index, channels, all.H), layer.Compute))
             Round([.. first.Where(l => !kept.ContainsKey(l.Module))], own ?? all, tokens, null);
         foreach (var site in expert.Except(first).Select(l => l.Site).Distinct())
         {
             var readers = expert.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
             if (readers.Count == 0)
                 continue;
-            using var statistics = new InputStatistics(readers[0].In, layer.Device);
-            var seen = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
-            foreach (var part in parts)
-                seen.Run(observer => layer.RunExpert(block, index, part.to(layer.Device), observer));
+            var (statistics, few) = Inside(block, index, site, readers[0].In, inputs);
+            using var temporary = statistics;
+            using var sample = few;
             largest = Math.Max(largest, statistics.Largest);
             var magnitude = statistics.MeanMagnitude();
             using var curvature = Factor(statistics);
             foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
-                if (Scale(group, curvature, magnitude, null, null) is { } columns)
+                if (Scale(group, curvature, magnitude, null, few is null ? null : () => layer.RunExpert(block, index, few.to(layer.Device)), null) is { } columns)
                     curvature.Rescale(columns);
             Round(readers, curvature, tokens, null);
         }
     }
 
-    /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
-    private Tensor Blend(Tensor x, Tensor all)
+    /// <summary>What reaches a site within an expert, and some of the tokens that it came from.</summary>
+    private (InputStatistics Statistics, Tensor? Few) Inside(int block, int expert, string site, int channels, ExpertInputs inputs)
     {
-        using var statistics = new InputStatistics((int)x.shape[1], layer.Device);
-        statistics.Add(x);
+        // The heads of a mixture of attention experts attend side by side: only the whole block gives their outputs.
+        if (!layer.RunsExpertsAlone(block))
+            return (Gather(block, site, channels, keep: 0, withRouting: false, always: false).Statistics, null);
+        var statistics = new InputStatistics(channels, layer.Device);
+        Tensor? few = null;
+        try
+        {
+            var observer = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
+            inputs.Each(expert, part =>
+            {
+                few ??= part.narrow(0, 0, Math.Min(SiteInputs.FewestTokens, part.shape[0])).clone().DetachFromDisposeScope();
+                observer.Run(o => layer.RunExpert(block, expert, part.to(layer.Device), o));
+            });
+            return (statistics, few);
+        }
+        catch
+        {
+            statistics.Dispose();
+            few?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
+    private Tensor Blend(ExpertInputs inputs, int expert, int channels, Tensor all)
+    {
+        using var statistics = new InputStatistics(channels, layer.Device);
+        inputs.Each(expert, part => statistics.Add(part.to(layer.Device)));
         var own = statistics.TakeGram(layer.Compute);
         var trust = Math.Min(1, statistics.Tokens / (2.0 * statistics.Channels));
         return trust == 1 ? own : own.mul_(trust).add_(all, alpha: 1 - trust);
@@ -196,17 +247,17 @@ public sealed class LayerQuantizer(
         });
     }
 
-    /// <summary>Runs all rows up to a site; its inputs are kept of so many tokens.</summary>
-    private SiteInputs Gather(int block, string site, int channels, long keep, bool withRouting) =>
+    /// <summary>Runs all rows up to a site; its inputs are kept of so many tokens. Unless it is reached always, some rows may never come to it.</summary>
+    private SiteInputs Gather(int block, string site, int channels, long keep, bool withRouting, bool always = true) =>
         Stage("statistics", () => ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels), null, () =>
         {
             replicas.Prepare();
             var count = Math.Min(replicas.Count, (hidden.Rows + batch.Rows - 1) / batch.Rows);
-            return SiteInputs.Merge(DeviceTeam.Share(count, member => Gather(member, count, block, site, channels, withRouting ? long.MaxValue : keep, withRouting)));
+            return SiteInputs.Merge(DeviceTeam.Share(count, member => Gather(member, count, block, site, channels, keep, withRouting, always)));
         });
 
     /// <summary>Every so manyth micro-batch, on one device.</summary>
-    private SiteInputs Gather(int member, int members, int block, string site, int channels, long keep, bool withRouting)
+    private SiteInputs Gather(int member, int members, int block, string site, int channels, long keep, bool withRouting, bool always)
     {
         var own = replicas.On(member);
         using var working = member == 0 ? null : own.Compute.Reserve(ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels));
@@ -223,7 +274,7 @@ public sealed class LayerQuantizer(
                 var count = Math.Min(batch.Rows, hidden.Rows - from);
                 using var rows = hidden.View(from, count);
                 using var entrance = rows.to(own.Device);
-                observer.Run(o => own.RunBlock(block, entrance, o));
+                observer.Run(o => own.RunBlock(block, entrance, o), always);
                 hidden.Release(from, count);
             }
             return new SiteInputs(statistics, observer.Inputs, observer.Routing, hidden.Length, claim);
@@ -238,7 +289,9 @@ public sealed class LayerQuantizer(
     }
 
     /// <summary>Searches, folds and checks the scales of a group. Returns the scale of each input column, or null for no change.</summary>
-    private float[]? Scale(ScaleGroup group, Curvature curvature, float[] magnitude, Tensor? sample, CurvatureCopies? copies)
+    /// <param name="sample">The residual stream that candidates are judged on, or null.</param>
+    /// <param name="output">What a fold must leave as it is, or null where that cannot be computed.</param>
+    private float[]? Scale(ScaleGroup group, Curvature curvature, float[] magnitude, Tensor? sample, Func<Tensor>? output, CurvatureCopies? copies)
     {
         var consumers = group.Consumers.Where(c => layer.Graph.Linears.Any(l => l.Module == c.Module) && !kept.ContainsKey(c.Module)).ToList();
         if (!settings.SearchScales || consumers.Count == 0)
@@ -255,23 +308,23 @@ public sealed class LayerQuantizer(
                 chosen = new BlockJudge(layer, group.Block, sample.to(layer.Device)).Choose([.. candidates.Take(3).Append(identity).Distinct()], consumers, curvature.Pivots, settings);
             return (Chosen: chosen, Identity: identity);
         });
-        var (error, reverted) = best.Chosen.Kind == ScaleKind.Identity ? (0.0, false) : clock.Time("fold", () => Fold(group, best.Chosen.Scales, sample));
+        var (error, reverted) = best.Chosen.Kind == ScaleKind.Identity ? (0.0, false) : clock.Time("fold", () => Fold(group, best.Chosen.Scales, output));
         groups.Add(new ScaleGroupOutcome(group.Name, best.Chosen.Kind, best.Chosen.Ratio, best.Chosen.Spread, best.Chosen.Loss, best.Identity.Loss, error, reverted));
         return best.Chosen.Kind == ScaleKind.Identity || reverted ? null : ScaleFold.ColumnScales(consumers[0], best.Chosen.Scales);
     }
 
-    /// <summary>Folds, and undoes it where the block's output changes by more than rounding explains.</summary>
-    private (double Error, bool Reverted) Fold(ScaleGroup group, float[] scales, Tensor? sample)
+    /// <summary>Folds, and undoes it where the output changes by more than rounding explains.</summary>
+    private (double Error, bool Reverted) Fold(ScaleGroup group, float[] scales, Func<Tensor>? output)
     {
         using var scope = NewDisposeScope();
         using var exactly = layer.Weights.Exactly();
-        var before = sample is null ? null : Output();
+        var before = output is null ? null : Output();
         ScaleFold.Apply(layer.Weights, group, scales);
         var error = before is null ? 0 : Change(before);
         if (!(error <= settings.FoldTolerance))
         {
             ScaleFold.Apply(layer.Weights, group, [.. scales.Select(s => 1 / s)]);
-            warnings.Add($"Scales of '{group.Name}' were not used: folding them changed the block's output by {error:g3} (relative).");
+            warnings.Add($"Scales of '{group.Name}' were not used: folding them changed the output by {error:g3} (relative).");
             return (error, true);
         }
         // What the fold has touched is brought back to what can be stored.
@@ -293,7 +346,7 @@ public sealed class LayerQuantizer(
             return (after.sub_(was).norm() / was.norm().clamp_min_(1e-12)).item<float>();
         }
 
-        Tensor Output() => batch.Guard("fold", hidden, () => layer.RunBlock(group.Block, sample!.to(layer.Device)));
+        Tensor Output() => batch.Guard("fold", hidden, () => output!());
     }
 
     /// <summary>Linears that share an input, side by side where there are several devices.</summary>
@@ -342,6 +395,7 @@ public sealed class LayerQuantizer(
     {
         quantized[linear.Module] = result;
         linears.Add(new LinearOutcome(linear.Module, loss, tokens) { RoundingGain = result.RoundingGain });
+        NativeHeap.Tidy();
     }
 
     /// <summary>Moves the hidden states through the finished block.</summary>

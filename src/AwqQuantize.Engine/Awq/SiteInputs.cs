@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Awq;
 
-/// <summary>What was gathered at one site: the statistics and, where experts read it, the inputs themselves and who got them.</summary>
+/// <summary>What was gathered at one site: the statistics and, where experts read it, who got which token; the inputs themselves where they are kept.</summary>
 internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> routing, int length, IDisposable? claim = null) : IDisposable
 {
     private readonly IReadOnlyList<Tensor> inputs = inputs;
@@ -20,42 +20,77 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
             gathered[0].Statistics.Add(other.Statistics);
             other.Statistics.Dispose();
         }
-        return gathered.Count == 1 ? gathered[0] : new SiteInputs(gathered, length: gathered[0].Length);
+        return gathered.Count == 1 ? gathered[0] : new SiteInputs(gathered, length: gathered[0].RowLength);
     }
 
     /// <summary>An expert with fewer tokens than this tells nothing of its inputs.</summary>
     public const int FewestTokens = 16;
 
+    private Dictionary<int, List<long>>? chosen;
+
     public InputStatistics Statistics { get; } = statistics;
 
-    /// <summary>The inputs that were kept (of all tokens, where experts read them), in parts of [tokens, channels]; they belong to this object.</summary>
+    /// <summary>Tokens of a row when they were gathered.</summary>
+    public int RowLength => length;
+
+    /// <summary>The inputs that were kept, in parts of [tokens, channels]; they belong to this object.</summary>
     public IReadOnlyList<Tensor> All => inputs;
 
     private SiteInputs(IReadOnlyList<SiteInputs> gathered, int length)
         : this(gathered[0].Statistics, InTurns(gathered, g => g.inputs), InTurns(gathered, g => g.routing), length) => claims = [.. gathered.SelectMany(g => g.claims)];
 
-    private int Length => length;
-
     private static List<Tensor> InTurns(IReadOnlyList<SiteInputs> gathered, Func<SiteInputs, IReadOnlyList<Tensor>> parts) =>
         [.. Enumerable.Range(0, parts(gathered[0]).Count).SelectMany(turn => gathered.Select(parts).Where(p => turn < p.Count).Select(p => p[turn]))];
 
-    /// <summary>The inputs of one expert, [its tokens, channels].</summary>
+    /// <summary>Whether the inputs are here.</summary>
+    public bool AreKept => inputs.Count > 0;
+
+    /// <summary>The tokens that an expert gets, by their index among all, ascending.</summary>
+    public IReadOnlyList<long> TokensOf(int expert) => Chosen.TryGetValue(expert, out var tokens) ? tokens : [];
+
+    /// <summary>The inputs of one expert, [its tokens, channels], where they are kept.</summary>
     public Tensor Of(int expert)
     {
         using var scope = NewDisposeScope();
-        var parts = new List<Tensor>();
-        for (var batch = 0; batch < inputs.Count; batch++)
+        var (parts, start) = (new List<Tensor>(), 0L);
+        foreach (var part in inputs)
         {
-            var chosen = new List<long>();
-            var (tokens, k) = (routing[batch].shape[0], routing[batch].shape[1]);
-            var ids = TensorMemory.Longs(routing[batch]);
+            if (Select(expert, start, part) is { } own)
+                parts.Add(own.to(inputs[0].device)); // each device keeps its own
+            start += part.shape[0];
+        }
+        return (parts.Count == 0 ? empty(0, Statistics.Channels) : cat(parts, 0)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>An expert's rows among those of a part that begins at a token; null where it has none.</summary>
+    public Tensor? Select(int expert, long start, Tensor part)
+    {
+        var own = TokensOf(expert).Where(t => t >= start && t < start + part.shape[0]).Select(t => t - start).ToArray();
+        if (own.Length == 0)
+            return null;
+        using var rows = tensor(own, ScalarType.Int64, part.device);
+        return part.index_select(0, rows);
+    }
+
+    private Dictionary<int, List<long>> Chosen => chosen ??= Sort();
+
+    private Dictionary<int, List<long>> Sort()
+    {
+        var (sorted, start) = (new Dictionary<int, List<long>>(), 0L);
+        foreach (var batch in routing)
+        {
+            var (tokens, k) = (batch.shape[0], batch.shape[1]);
+            var ids = TensorMemory.Longs(batch);
             for (var t = 0L; t < tokens; t++)
                 for (var j = 0L; j < k; j++)
-                    if (ids[t * k + j] == expert)
-                        chosen.Add(t);
-            parts.Add(inputs[batch].index_select(0, tensor(chosen.ToArray(), ScalarType.Int64, inputs[batch].device)).to(inputs[0].device));
+                {
+                    if (!sorted.TryGetValue((int)ids[t * k + j], out var list))
+                        sorted[(int)ids[t * k + j]] = list = [];
+                    list.Add(start + t);
+                }
+            start += tokens;
         }
-        return cat(parts, 0).MoveToOuterDisposeScope();
+        return sorted;
     }
 
     /// <summary>The kept inputs of some rows, [count · length, channels]; null where not all were kept, or memory has run out in between and rows are shorter now.</summary>

@@ -7,14 +7,14 @@ namespace AwqQuantize.Engine.Awq;
 
 /// <summary>
 /// Gathers the statistics of one site, then ends the forward: what lies behind it would be computed for nothing. Where a mixture
-/// of experts reads the site, its inputs and the routing are kept as well, so that each expert can be taken in turn; the inputs of a
-/// block's last site can be kept to finish the block from them.
+/// of experts reads the site, the routing is kept as well. Inputs can be kept: to hand them out to experts, or to finish a block from
+/// those of its last site.
 /// </summary>
 /// <param name="site">Name of the input.</param>
-/// <param name="statistics">Receives all tokens.</param>
+/// <param name="statistics">Receives all tokens; null where the inputs alone are wanted.</param>
 /// <param name="keptTokens">Inputs are kept while they are no more tokens than this.</param>
 /// <param name="withRouting">Whether the forward goes on until experts are chosen.</param>
-internal sealed class SiteObserver(string site, InputStatistics statistics, long keptTokens, bool withRouting) : IActivationObserver
+internal sealed class SiteObserver(string site, InputStatistics? statistics, long keptTokens, bool withRouting) : IActivationObserver
 {
     /// <summary>Ends a forward early. Control flow: it never leaves <see cref="Run"/>.</summary>
     private sealed class SiteReached : Exception;
@@ -28,9 +28,9 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, long
     /// <summary>Chosen experts, [tokens, k] each.</summary>
     public List<Tensor> Routing { get; } = [];
 
-    /// <summary>Runs a forward until the site has been seen.</summary>
+    /// <summary>Runs a forward until the site has been seen; unless it always is, it may be missed.</summary>
     /// <exception cref="InvalidOperationException">It never was.</exception>
-    public void Run(Action<IActivationObserver> forward)
+    public void Run(Action<IActivationObserver> forward, bool always = true)
     {
         seen = false;
         try
@@ -42,7 +42,7 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, long
         {
             return;
         }
-        if (!seen)
+        if (!seen && always)
             throw new InvalidOperationException($"The layer has no input '{site}'.");
     }
 
@@ -52,7 +52,7 @@ internal sealed class SiteObserver(string site, InputStatistics statistics, long
     {
         if (name != site)
             return;
-        statistics.Add(x);
+        statistics?.Add(x);
         seen = true;
         if (x.shape[0] <= left)
             Inputs.Add(x.clone().DetachFromDisposeScope());

@@ -49,6 +49,10 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
     protected Tensor ExactLinear(string module, Tensor x) =>
         nn.functional.linear(x, Weights[$"{module}.weight"], Weights.Contains($"{module}.bias") ? Weights[$"{module}.bias"] : null);
 
+    /// <summary>A causal depthwise convolution of [batch, length, channels], as a new tensor.</summary>
+    protected Tensor Convolve(string module, Tensor x) =>
+        CausalConvolution.Apply(x, Weights[$"{module}.weight"], Weights.Contains($"{module}.bias") ? Weights[$"{module}.bias"] : null);
+
     /// <summary>Shows the input of a site to the observer, if it wants it.</summary>
     protected static void Observe(IActivationObserver? observer, string site, Tensor x)
     {

@@ -7,13 +7,13 @@ namespace AwqQuantize.Engine.Layers;
 /// <summary>One decoder layer with its weights. Runs again after its weights were changed: nothing is derived from them beforehand.</summary>
 public sealed class DecoderLayer : IDisposable
 {
-    private BlockRunner[] runners;
+    private BlockRunner[][] runners;
     private PositionTables? ownTables;
 
     internal DecoderLayer(LayerGraph graph, LayerWeights weights, PositionTables tables, ComputeDevice compute)
     {
         (Graph, Weights, Compute) = (graph, weights, compute);
-        runners = [.. graph.Blocks.Select(b => BlockRunner.Create(b, weights, tables))];
+        runners = Runners(tables);
     }
 
     public LayerGraph Graph { get; }
@@ -42,8 +42,10 @@ public sealed class DecoderLayer : IDisposable
         Weights.MoveToHost();
         Compute = ComputeDevice.Host;
         ownTables = new PositionTables(Compute.Torch);
-        runners = [.. Graph.Blocks.Select(b => BlockRunner.Create(b, Weights, ownTables))];
+        runners = Runners(ownTables);
     }
+
+    private BlockRunner[][] Runners(PositionTables tables) => [.. Graph.Steps.Select(s => s.Select(b => BlockRunner.Create(b, Weights, tables)).ToArray())];
 
     /// <summary>The hidden states after the layer. Rows start at position 0, are as long as each other, and attend causally.</summary>
     /// <param name="hidden">[batch, length, hidden], float32; left as it is.</param>
@@ -79,7 +81,7 @@ public sealed class DecoderLayer : IDisposable
     }
 
     /// <summary>The site whose readers alone make a block's output, so that <see cref="Finish"/> can take up from its input; null where there is none.</summary>
-    public string? LastSite(int block) => Graph.Parallel ? null : runners[block].Last?.Site;
+    public string? LastSite(int block) => runners[block] is [var only] ? only.Last?.Site : null;
 
     /// <summary>The same as <see cref="Advance"/>, given the input of the block's last site.</summary>
     /// <param name="block">Index of the block.</param>
@@ -89,20 +91,23 @@ public sealed class DecoderLayer : IDisposable
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        var spec = Graph.Blocks[block];
-        var output = Deliver(spec, runners[block].RunLast(input).view(entrance.shape));
+        var spec = Graph.Steps[block][0];
+        var output = Deliver(spec, runners[block][0].RunLast(input).view(entrance.shape));
         var residual = spec is { ResidualFromNorm: true, Norm: { } norm } ? Normalization.Apply(norm, Parameter, entrance) : entrance;
         return Join(block, output, residual).MoveToOuterDisposeScope();
     }
 
+    /// <summary>Whether a block's experts can be run one by one (see <see cref="RunExpert"/>).</summary>
+    public bool RunsExpertsAlone(int block) => runners[block].OfType<MixtureRunner>().Any();
+
     /// <summary>The unweighted output of one expert of a mixture.</summary>
-    /// <param name="block">Index of the mixture among the layer's blocks.</param>
+    /// <param name="block">Index of the block that holds the mixture.</param>
     /// <param name="expert">Index of the expert.</param>
     /// <param name="x">[n, hidden]: what the expert sees, normalised.</param>
     public Tensor RunExpert(int block, int expert, Tensor x, IActivationObserver? observer = null)
     {
         using var guard = no_grad();
-        return ((MixtureRunner)runners[block]).RunExpert(expert, x, observer);
+        return runners[block].OfType<MixtureRunner>().Single().RunExpert(expert, x, observer);
     }
 
     private Tensor Stream(Tensor hidden, IActivationObserver? observer)
@@ -131,18 +136,19 @@ public sealed class DecoderLayer : IDisposable
     /// <summary>The sum of a block's branches, and what it is added to.</summary>
     private (Tensor Output, Tensor Residual) Branches(int block, Tensor entrance, IActivationObserver? observer)
     {
-        var (first, count) = Graph.Parallel ? (0, Graph.Blocks.Count) : (block, 1);
+        var branches = Graph.Steps[block];
         Tensor? sum = null, normed = null;
-        for (var b = first; b < first + count; b++)
+        for (var b = 0; b < branches.Count; b++)
         {
-            var spec = Graph.Blocks[b];
-            if (b == first || spec.Norm is null || spec.Norm != Graph.Blocks[b - 1].Norm)
+            var spec = branches[b];
+            if (b == 0 || spec.Norm is null || spec.Norm != branches[b - 1].Norm)
                 normed = spec.Norm is null ? entrance : Normalization.Apply(spec.Norm, Parameter, entrance);
-            var shown = b > first && Graph.Blocks[first].InputSite == spec.InputSite && observer is not null ? new SeenSite(observer, spec.InputSite) : observer;
-            var output = Deliver(spec, runners[b].Run(normed!, shown));
+            // A site that branches share is shown once; that their factors differ changes its statistics by a constant only.
+            var shown = b > 0 && branches[0].InputSite == spec.InputSite && observer is not null ? new SeenSite(observer, spec.InputSite) : observer;
+            var output = Deliver(spec, runners[block][b].Run(spec.InputMultiplier == 1 ? normed! : normed!.mul(spec.InputMultiplier), shown));
             sum = sum is null ? output : sum.add_(output);
         }
-        return (sum!, Graph.Blocks[first].ResidualFromNorm ? normed! : entrance);
+        return (sum!, branches[0].ResidualFromNorm ? normed! : entrance);
     }
 
     /// <summary>What becomes of a branch's output before it is added.</summary>
@@ -157,7 +163,7 @@ public sealed class DecoderLayer : IDisposable
     private Tensor Join(int block, Tensor output, Tensor residual)
     {
         output.add_(residual);
-        return !Graph.Parallel && Graph.Blocks[block].StreamNorm is { } norm ? Normalization.Apply(norm, Parameter, output) : output;
+        return Graph.Steps[block] is [{ StreamNorm: { } norm }] ? Normalization.Apply(norm, Parameter, output) : output;
     }
 
     private Tensor Parameter(string name) => Weights[name];

@@ -18,7 +18,7 @@ internal sealed class DeltaNetRunner(DeltaNetSpec spec, LayerWeights weights, Po
         {
             var (batch, length) = (x.shape[0], x.shape[1]);
             var (mixed, z, b, a) = Project(x);
-            mixed = nn.functional.silu(CausalConvolution.Apply(mixed, Weights[$"{spec.Convolution}.weight"], null), inplace: true);
+            mixed = nn.functional.silu(Convolve(spec.Convolution, mixed), inplace: true);
             var repeat = spec.ValueHeads / spec.KeyHeads;
             Tensor Heads(long first, int heads, int dim) => mixed.narrow(-1, first, heads * dim).view(batch, length, heads, dim);
             var q = Unit(Heads(0, spec.KeyHeads, spec.KeyDim)).mul_(Math.Pow(spec.KeyDim, -0.5)).repeat_interleave(repeat, 2);

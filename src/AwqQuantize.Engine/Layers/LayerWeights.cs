@@ -73,6 +73,7 @@ public sealed class LayerWeights : IDisposable
                     var own = ReferenceEquals(part, whole) || part.is_contiguous() && stored.Count() == 1 ? part : part.clone();
                     weights.tensors.Add(parameter.Name, own.contiguous().DetachFromDisposeScope());
                 }
+                NativeHeap.Tidy();
             }
             return weights;
         }

@@ -17,10 +17,9 @@ internal sealed class MambaRunner(MambaSpec spec, LayerWeights weights, Position
         using (var inner = NewDisposeScope())
         {
             var (batch, length) = (x.shape[0], x.shape[1]);
-            var projected = Linear(spec.Input, x);
+            var projected = Project(x);
             var gate = projected.narrow(-1, 0, spec.Width);
-            var mixed = nn.functional.silu(CausalConvolution.Apply(projected.narrow(-1, spec.Width, spec.ConvolutionWidth),
-                Weights[$"{spec.Convolution}.weight"], spec.ConvolutionBias ? Weights[$"{spec.Convolution}.bias"] : null), inplace: true);
+            var mixed = nn.functional.silu(Convolve(spec.Convolution, projected.narrow(-1, spec.Width, spec.ConvolutionWidth)), inplace: true);
             var step = nn.functional.softplus(projected.narrow(-1, spec.Width + spec.ConvolutionWidth, spec.Heads).add(Weights[spec.StepBias]))
                 .clamp(spec.MinStep, spec.MaxStep);
             var states = spec.Groups * spec.StateSize;
@@ -30,18 +29,37 @@ internal sealed class MambaRunner(MambaSpec spec, LayerWeights weights, Position
             var output = Scan(values.mul(step.unsqueeze(-1)).transpose(1, 2), Shared(spec.Width), Shared(spec.Width + states),
                 step.mul(Weights[spec.LogRate].exp().neg()).transpose(1, 2)).transpose(1, 2);
             output = output.add(values.mul(Weights[spec.Skip].unsqueeze(-1)));
-            var gated = output.reshape(batch, length, spec.Width).mul_(nn.functional.silu(gate));
-            hidden = Normalise(gated).MoveToOuterDisposeScope();
+            hidden = Gate(output.reshape(batch, length, spec.Width), nn.functional.silu(gate)).MoveToOuterDisposeScope();
         }
         Observe(observer, spec.HiddenSite, hidden);
         return Linear(spec.Output, hidden).MoveToOuterDisposeScope();
     }
 
-    private Tensor Normalise(Tensor gated)
+    /// <summary>[gate | x, B, C | time steps].</summary>
+    private Tensor Project(Tensor x)
     {
-        var parts = gated.view(gated.shape[0], gated.shape[1], spec.NormGroups, spec.Width / spec.NormGroups);
-        var bare = spec.OutputStateNorm with { HasWeight = false, HasBias = false };
-        return Normalization.Apply(bare, null, null, parts).flatten(-2).mul_(Weights[$"{spec.OutputStateNorm.Module}.weight"]);
+        var projected = Linear(spec.Input, x);
+        if (spec.Multipliers is not { } factors)
+            return projected;
+        var states = spec.Groups * spec.StateSize;
+        var all = cat([.. new[] { (spec.Width, factors.Gate), (spec.Width, factors.X), (states, factors.B), (states, factors.C), (spec.Heads, factors.Step) }
+            .Select(part => full(part.Item1, part.Item2, dtype: x.dtype, device: x.device))]);
+        return projected.mul_(all);
+    }
+
+    /// <summary>The gated output, normalised where there is a norm; the output may be overwritten.</summary>
+    private Tensor Gate(Tensor output, Tensor gate)
+    {
+        if (spec.OutputStateNorm is not { } norm)
+            return output.mul_(gate);
+        return spec.NormBeforeGate ? Normalise(norm, output).mul_(gate) : Normalise(norm, output.mul_(gate));
+    }
+
+    private Tensor Normalise(NormSpec norm, Tensor x)
+    {
+        var parts = x.view(x.shape[0], x.shape[1], spec.NormGroups, spec.Width / spec.NormGroups);
+        var bare = norm with { HasWeight = false, HasBias = false };
+        return Normalization.Apply(bare, null, null, parts).flatten(-2).mul_(Weights[$"{norm.Module}.weight"]);
     }
 
     /// <summary>

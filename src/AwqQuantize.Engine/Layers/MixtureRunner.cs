@@ -13,10 +13,21 @@ internal sealed class MixtureRunner(MixtureSpec spec, LayerWeights weights, Posi
         using var scope = NewDisposeScope();
         var tokens = x.reshape(-1, x.shape[^1]);
         Observe(observer, spec.InputSite, tokens);
+        var given = tokens;
+        if (spec.ToLatent is not null)
+            Observe(observer, spec.ExpertSite, given = Linear(spec.ToLatent, tokens));
         var (experts, routing) = Route(tokens);
-        observer?.OnRouting(spec.InputSite, experts, routing);
+        observer?.OnRouting(spec.ExpertSite, experts, routing);
         var output = shared is null ? zeros_like(tokens) : Shared(tokens, observer);
-        Routed(tokens, experts, routing, output, observer);
+        if (spec.ToLatent is null)
+            Routed(tokens, experts, routing, output, observer);
+        else
+        {
+            var sum = zeros_like(given);
+            Routed(given, experts, routing, sum, observer);
+            Observe(observer, spec.LatentOutputSite, sum);
+            output.add_(Linear(spec.FromLatent, sum));
+        }
         if (spec.OutputBias is not null)
             output.add_(Weights[spec.OutputBias]);
         return output.view(x.shape).MoveToOuterDisposeScope();

@@ -18,16 +18,18 @@ internal sealed class MlpRunner(MlpSpec spec, LayerWeights weights, PositionTabl
             if (!spec.IsGated)
                 hidden = Activation.Apply(spec.Activation, Weights, Linear(spec.Up, x));
             else if (spec.Gate is not null)
-                hidden = Activation.Gated(spec.Activation, Weights, Linear(spec.Gate, x), Linear(spec.Up, x));
+                hidden = Activation.Gated(spec.Activation, Weights, Scaled(Linear(spec.Gate, x)), Linear(spec.Up, x));
             else
             {
                 var both = Linear(spec.Fused!, x);
                 var (gate, up) = (both.narrow(-1, spec.UpFirst ? spec.Width : 0, spec.Width), both.narrow(-1, spec.UpFirst ? 0 : spec.Width, spec.Width));
-                hidden = Activation.Gated(spec.Activation, Weights, gate.contiguous(), up);
+                hidden = Activation.Gated(spec.Activation, Weights, Scaled(gate.contiguous()), up);
             }
             hidden.MoveToOuterDisposeScope();
         }
         Observe(observer, spec.HiddenSite, hidden);
         return Linear(spec.Down, hidden).MoveToOuterDisposeScope();
     }
+
+    private Tensor Scaled(Tensor gate) => spec.GateMultiplier == 1 ? gate : gate.mul(spec.GateMultiplier);
 }

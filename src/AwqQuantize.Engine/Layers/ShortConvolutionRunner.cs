@@ -12,8 +12,7 @@ internal sealed class ShortConvolutionRunner(ShortConvolutionSpec spec, LayerWei
         Observe(observer, spec.InputSite, x);
         var parts = Linear(spec.Input, x);
         Tensor Part(int index) => parts.narrow(-1, index * spec.Hidden, spec.Hidden);
-        var hidden = CausalConvolution.Apply(Part(0).mul(Part(2)), Weights[$"{spec.Convolution}.weight"],
-            spec.Bias ? Weights[$"{spec.Convolution}.bias"] : null).mul_(Part(1));
+        var hidden = Convolve(spec.Convolution, Part(0).mul(Part(2))).mul_(Part(1));
         Observe(observer, spec.HiddenSite, hidden);
         return Linear(spec.Output, hidden).MoveToOuterDisposeScope();
     }

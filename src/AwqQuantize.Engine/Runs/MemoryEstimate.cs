@@ -113,11 +113,13 @@ public sealed class MemoryEstimate
                 var experts = layer.ExpertsBehind(site).SelectMany(e => e).Where(quantized.Contains).ToList();
                 if (readers.Count + experts.Count == 0)
                     continue;
-                var channels = readers.Select(l => l.In).FirstOrDefault(graph.HiddenSize);
+                var channels = readers.Concat(experts).First().In;
                 var gram = 4L * channels * channels;
                 var inputs = 4L * rows * length * channels;
                 if (experts.Count == 0)
                     inputs = site == sites[^1] ? Math.Min(inputs, keptInputs) : 0;
+                else if (inputs > keptInputs)
+                    inputs = Math.Max(keptInputs, inputs / experts.Select(l => l.Expert).Distinct().Count()) + forward;
                 most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, rowsAtOnce))));
             }
             most = Math.Max(most, forward);

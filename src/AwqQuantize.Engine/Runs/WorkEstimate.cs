@@ -52,7 +52,7 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
         double forward = 0, matrix = 0, fits = 0;
         for (var block = 0; block < layer.BlockCount; block++)
         {
-            var blocks = layer.Parallel ? layer.Blocks : [layer.Blocks[block]];
+            var blocks = layer.Steps[block];
             var sites = layer.SitesOf(block);
             var last = sites[^1];
             var own = layer.Linears.Where(l => sites.Contains(l.Site) || l.Expert >= 0 && blocks.Any(b => l.Site.StartsWith(b.Name + ".", StringComparison.Ordinal))).ToList();
@@ -60,7 +60,7 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
             var end = blocks[0] is MixtureSpec or AttentionMixtureSpec ? [] : own.Where(l => l.Site == last).ToList();
             var tail = end.Sum(l => Operations(l, layer, tokens));
             // For the tokens whose last inputs are kept, only their readers run again to leave the block.
-            var kept = end.Count > 0 && !layer.Parallel ? Math.Min(1, settings.KeptInputBytes / (4.0 * tokens * end[0].In)) : 0;
+            var kept = end.Count > 0 && blocks.Count == 1 ? Math.Min(1, settings.KeptInputBytes / (4.0 * tokens * end[0].In)) : 0;
             var finish = kept * tail + (1 - kept) * all;
             forward += all * elementwise;
             matrix += (all - tail + finish) * elementwise;

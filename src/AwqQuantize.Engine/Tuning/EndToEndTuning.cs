@@ -118,7 +118,7 @@ public sealed class EndToEndTuning : IDisposable
     /// steps and end with narrow ones, and while codes move the model may become worse before it becomes better: only the first part
     /// ends early.
     /// </summary>
-    private int ScaleSteps => TunesCodes ? settings.Steps / 2 : settings.Steps;
+    private int ScaleSteps => TunesCodes ? settings.Steps / 4 : settings.Steps;
 
     private IEnumerable<Tensor> State => layers.SelectMany(l => l.State).Concat(outer.Values.SelectMany(o => o.State));
 

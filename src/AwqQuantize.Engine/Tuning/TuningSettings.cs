@@ -3,7 +3,7 @@ namespace AwqQuantize.Engine.Tuning;
 /// <summary>How a quantised model is tuned against the float one.</summary>
 public sealed record TuningSettings
 {
-    /// <summary>Steps at most: half of them for scales, norms and biases alone, half with codes; all for the former where codes stay.</summary>
+    /// <summary>Steps at most: a quarter of them for scales, norms and biases alone, then with codes; all for the former where codes stay.</summary>
     public int Steps { get; init; } = 600;
 
     /// <summary>Tokens that a step looks at.</summary>

@@ -14,7 +14,7 @@ public sealed class CatalogTests
         "stablelm", "persimmon", "olmo", "olmo2", "olmo3", "olmoe", "granite", "granitemoe", "granitemoeshared", "deepseek_v2", "deepseek_v3", "glm", "glm4",
         "glm4_moe", "exaone4", "smollm3", "llama4_text", "ernie4_5", "ernie4_5_moe", "hunyuan_v1_dense", "hunyuan_v1_moe", "nemotron", "helium", "arcee",
         "apertus", "seed_oss", "dots1", "minimax_m2", "ministral3", "solar_open", "afmoe", "lfm2", "dbrx", "jetmoe", "xglm", "baichuan", "internlm2", "internlm3",
-        "minicpm", "minicpm3", "exaone", "Yi", "aquila", "kimi_k2", "telechat", "orion", "xverse", "bamba", "granitemoehybrid", "nemotron_h",
+        "minicpm", "minicpm3", "exaone", "Yi", "aquila", "kimi_k2", "telechat", "orion", "xverse", "bamba", "granitemoehybrid", "nemotron_h", "falcon_h1",
     ];
 
     [Fact]

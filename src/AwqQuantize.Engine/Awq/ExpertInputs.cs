@@ -1,0 +1,81 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+/// <summary>
+/// What reaches the routed experts behind a site, expert by expert. Where all of it was kept it is chosen from that; where it was too
+/// much, it is made anew from the hidden states, for as many experts at a time as the budget allows, so that neither the number of
+/// experts nor that of tokens decides how much memory is taken.
+/// </summary>
+/// <param name="site">Who got which token, and the inputs themselves, if they are kept.</param>
+/// <param name="everyToken">Every expert gets all tokens.</param>
+/// <param name="order">The experts in the order in which they are asked for.</param>
+/// <param name="budget">Bytes that may be held; one expert's inputs are held in any case.</param>
+/// <param name="replay">Makes the inputs anew: calls with the first token's index and [tokens, channels], part by part.</param>
+internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyList<int> order, long budget, Action<Action<long, Tensor>> replay) : IDisposable
+{
+    private readonly Dictionary<int, List<Tensor>> held = [];
+
+    /// <summary>How many tokens an expert gets.</summary>
+    public long TokensOf(int expert) => everyToken ? site.Statistics.Tokens : site.TokensOf(expert).Count;
+
+    /// <summary>Gives an expert's inputs, in parts of [tokens, channels] that belong to this object.</summary>
+    public void Each(int expert, Action<Tensor> use)
+    {
+        if (everyToken && !site.AreKept)
+        {
+            replay((_, part) => use(part));
+            return;
+        }
+        if (everyToken)
+        {
+            foreach (var part in site.All)
+                use(part);
+            return;
+        }
+        if (!held.ContainsKey(expert))
+            Hold(expert);
+        foreach (var part in held[expert])
+            use(part);
+    }
+
+    private void Hold(int first)
+    {
+        Release();
+        if (site.AreKept)
+        {
+            held[first] = [site.Of(first).DetachFromDisposeScope()];
+            return;
+        }
+        var bytes = 0L;
+        foreach (var expert in order.SkipWhile(e => e != first))
+        {
+            bytes += sizeof(float) * (long)site.Statistics.Channels * site.TokensOf(expert).Count;
+            if (expert != first && bytes > budget)
+                break;
+            held[expert] = [];
+        }
+        replay((start, part) =>
+        {
+            foreach (var (expert, parts) in held)
+                if (site.Select(expert, start, part) is { } own)
+                    parts.Add(own.DetachFromDisposeScope());
+        });
+        // As one, like what is kept: sums are made in the same order.
+        foreach (var (expert, parts) in held.Where(h => h.Value.Count > 1).ToList())
+        {
+            held[expert] = [cat(parts, 0).DetachFromDisposeScope()];
+            parts.ForEach(p => p.Dispose());
+        }
+    }
+
+    private void Release()
+    {
+        foreach (var part in held.Values.SelectMany(p => p))
+            part.Dispose();
+        held.Clear();
+    }
+
+    public void Dispose() => Release();
+}
