@@ -7,8 +7,11 @@ internal static class ConsoleProcess
 {
     public static ProcessResult Run(params string[] arguments) => ProcessResult.Of(Start(StagedModule.Repository, arguments));
 
+    private static string[] Launcher => OperatingSystem.IsLinux() ? ["--default-signal", "dotnet"] : [];
+
     public static Process Start(string folder, params string[] arguments) =>
-        Process.Start(new ProcessStartInfo("dotnet", [StagedModule.Metadata("ConsoleAssembly"), .. arguments])
+        // What runs in a shell's background ignores SIGINT, and so do its children, these tests too.
+        Process.Start(new ProcessStartInfo(OperatingSystem.IsLinux() ? "env" : "dotnet", [.. Launcher, StagedModule.Metadata("ConsoleAssembly"), .. arguments])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

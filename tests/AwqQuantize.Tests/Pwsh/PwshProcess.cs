@@ -11,7 +11,13 @@ internal static class PwshProcess
     /// <summary>Runs a script in which the module is found by its name, in the repository's folder.</summary>
     public static ProcessResult Run(string script) => ProcessResult.Of(Start(script));
 
-    public static Process Start(string script) => Start("dotnet", [Assembly, "-NoLogo", "-NoProfile", "-NonInteractive", "-Command", script]);
+    public static Process Start(string script) => Start("dotnet", Arguments(script));
+
+    /// <summary>With signals as a terminal gives them: what runs in a shell's background ignores SIGINT, and so do its children, these tests too.</summary>
+    public static Process StartWithSignals(string script) =>
+        OperatingSystem.IsLinux() ? Start("env", ["--default-signal", "dotnet", .. Arguments(script)]) : Start(script);
+
+    private static string[] Arguments(string script) => [Assembly, "-NoLogo", "-NoProfile", "-NonInteractive", "-Command", script];
 
     /// <param name="path">Folder that is looked into first for programs.</param>
     public static Process Start(string program, IEnumerable<string> arguments, string? path = null)

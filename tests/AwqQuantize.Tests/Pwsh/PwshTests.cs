@@ -16,7 +16,7 @@ public sealed class PwshTests
         if (OperatingSystem.IsWindows())
             Assert.Skip("signals of Unix");
         using var copies = new ModelCopy("stopped", "whole");
-        var run = PwshProcess.Start($"Invoke-AwqQuantization '{copies["stopped"]}' {Options} 3> $null");
+        var run = PwshProcess.StartWithSignals($"Invoke-AwqQuantization '{copies["stopped"]}' {Options} 3> $null");
         var part = Path.Combine(copies["stopped"], "AWQ-4bit.awq-run", "layer-00000.safetensors");
         var limit = Stopwatch.StartNew();
         while (!File.Exists(part) && !run.HasExited && limit.Elapsed < TimeSpan.FromMinutes(2))
