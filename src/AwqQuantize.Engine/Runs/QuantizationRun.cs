@@ -207,6 +207,7 @@ public sealed class QuantizationRun : IDisposable
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
+            var whole = Stopwatch.StartNew();
             cancel.ThrowIfCancellationRequested();
             using var layer = layers.Take(i);
             if (layer.Compute != team.Lead)
@@ -225,7 +226,7 @@ public sealed class QuantizationRun : IDisposable
             run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
             finished.Add(run.ReadOutcome(i));
             ReportFile.WriteWhole(run.Path, Report(finished));
-            meter.Committed(i, outcome.Seconds.Values.Sum(), finished[^1].PeakMemory ?? 0);
+            meter.Committed(i, whole.Elapsed.TotalSeconds, finished[^1].PeakMemory ?? 0);
             layer.Dispose();
             NativeHeap.Return();
         }

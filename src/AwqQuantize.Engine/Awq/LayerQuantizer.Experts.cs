@@ -1,0 +1,84 @@
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Calibration;
+using static TorchSharp.torch;
+
+namespace AwqQuantize.Engine.Awq;
+
+// Routed experts, one after another: each has inputs, a Gram matrix and inner sites of its own.
+public sealed partial class LayerQuantizer
+{
+    /// <summary>One routed expert, on the tokens that were sent to it, or on all where that is wanted.</summary>
+    private void Quantise(int block, IReadOnlyList<LinearSpec> expert, int channels, ExpertInputs inputs, Curvature all)
+    {
+        using var scope = NewDisposeScope();
+        var index = expert[0].Expert;
+        if (layer.Compute.IsHost)
+            all.MoveToHost();
+        var tokens = inputs.TokensOf(index);
+        var first = expert.Where(l => l.In == channels && l.Site.EndsWith(".input")).ToList();
+        if (tokens < SiteInputs.FewestTokens)
+        {
+            foreach (var linear in expert.Where(l => !kept.ContainsKey(l.Module)))
+            {
+                Keep(linear, LinearRounding.Plain(layer.Weights[linear.Module + ".weight"], settings.GroupSize, layer.Compute), 0, tokens);
+                layer.Weights.Touch(linear.Module + ".weight");
+            }
+            warnings.Add($"Expert {index} saw {tokens} calibration tokens: rounded plainly.");
+            return;
+        }
+        using (var own = settings.AllTokensToAllExperts ? null : Curvature.From(Blend(inputs, index, channels, all.H), layer.Compute))
+            Round([.. first.Where(l => !kept.ContainsKey(l.Module))], own ?? all, tokens, null);
+        foreach (var site in expert.Except(first).Select(l => l.Site).Distinct())
+        {
+            var readers = expert.Where(l => l.Site == site && !kept.ContainsKey(l.Module)).ToList();
+            if (readers.Count == 0)
+                continue;
+            var (statistics, few) = Inside(block, index, site, readers[0].In, inputs);
+            using var temporary = statistics;
+            using var sample = few;
+            largest = Math.Max(largest, statistics.Largest);
+            var magnitude = statistics.MeanMagnitude();
+            using var curvature = Factor(statistics);
+            foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
+                if (Scale(group, curvature, magnitude, null, few is null ? null : () => layer.RunExpert(block, index, few.to(layer.Device)), null) is { } columns)
+                    curvature.Rescale(columns);
+            Round(readers, curvature, tokens, null);
+        }
+    }
+
+    /// <summary>What reaches a site within an expert, and some of the tokens that it came from.</summary>
+    private (InputStatistics Statistics, Tensor? Few) Inside(int block, int expert, string site, int channels, ExpertInputs inputs)
+    {
+        // The heads of a mixture of attention experts attend side by side: only the whole block gives their outputs.
+        if (!layer.RunsExpertsAlone(block))
+            return (Gather(block, site, channels, keep: 0, withRouting: false, always: false).Statistics, null);
+        var statistics = new InputStatistics(channels, layer.Device);
+        Tensor? few = null;
+        try
+        {
+            var observer = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
+            clock.Time("statistics", () => inputs.Each(expert, part =>
+            {
+                few ??= part.narrow(0, 0, Math.Min(SiteInputs.FewestTokens, part.shape[0])).clone().DetachFromDisposeScope();
+                observer.Run(o => layer.RunExpert(block, expert, part.to(layer.Device), o));
+            }));
+            return (statistics, few);
+        }
+        catch
+        {
+            statistics.Dispose();
+            few?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
+    private Tensor Blend(ExpertInputs inputs, int expert, int channels, Tensor all)
+    {
+        using var statistics = new InputStatistics(channels, layer.Device);
+        clock.Time("statistics", () => inputs.Each(expert, part => statistics.Add(part.to(layer.Device))));
+        var own = statistics.TakeGram(layer.Compute);
+        var trust = Math.Min(1, statistics.Tokens / (2.0 * statistics.Channels));
+        return trust == 1 ? own : own.mul_(trust).add_(all, alpha: 1 - trust);
+    }
+}
