@@ -56,18 +56,29 @@ internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyLi
                 break;
             held[expert] = [];
         }
+        // A place for each beforehand: as many small pieces, joined afterwards, would take twice the memory and leave holes in the heap.
+        var used = held.Keys.ToDictionary(e => e, _ => 0L);
         replay((start, part) =>
         {
             foreach (var (expert, parts) in held)
-                if (site.Select(expert, start, part) is { } own)
-                    parts.Add(own.DetachFromDisposeScope());
+            {
+                using var own = site.Select(expert, start, part);
+                if (own is null)
+                    continue;
+                if (parts.Count == 0)
+                    parts.Add(empty(site.TokensOf(expert).Count, own.shape[1], own.dtype, own.device).DetachFromDisposeScope());
+                using var place = parts[0].narrow(0, used[expert], own.shape[0]);
+                place.copy_(own);
+                used[expert] += own.shape[0];
+            }
         });
-        // As one, like what is kept: sums are made in the same order.
-        foreach (var (expert, parts) in held.Where(h => h.Value.Count > 1).ToList())
-        {
-            held[expert] = [cat(parts, 0).DetachFromDisposeScope()];
-            parts.ForEach(p => p.Dispose());
-        }
+        // Rows that have become shorter in between give less.
+        foreach (var (expert, parts) in held)
+            if (parts.Count > 0 && used[expert] < parts[0].shape[0])
+            {
+                using var whole = parts[0];
+                parts[0] = whole.narrow(0, 0, used[expert]).DetachFromDisposeScope();
+            }
     }
 
     private void Release()

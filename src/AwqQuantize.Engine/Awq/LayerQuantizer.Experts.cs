@@ -56,7 +56,7 @@ public sealed partial class LayerQuantizer
         Tensor? few = null;
         try
         {
-            var observer = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
+            using var observer = new SiteObserver(site, statistics, keptTokens: 0, withRouting: false);
             clock.Time("statistics", () => inputs.Each(expert, part =>
             {
                 few ??= part.narrow(0, 0, Math.Min(SiteInputs.FewestTokens, part.shape[0])).clone().DetachFromDisposeScope();

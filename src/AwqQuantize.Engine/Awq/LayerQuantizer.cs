@@ -135,7 +135,7 @@ public sealed partial class LayerQuantizer(
             cancel.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var count = Math.Min(batch.Rows, hidden.Rows - from);
-            var observer = new SiteObserver(site, null, long.MaxValue, withRouting: false);
+            using var observer = new SiteObserver(site, null, (long)count * hidden.Length, withRouting: false);
             observer.Run(o => layer.RunBlock(block, hidden.View(from, count).to(layer.Device), o));
             hidden.Release(from, count);
             using var x = observer.Inputs[0];
@@ -181,6 +181,15 @@ public sealed partial class LayerQuantizer(
             return SiteInputs.Merge(DeviceTeam.Share(count, member => Gather(member, count, block, site, channels, keep, withRouting, always)));
         });
 
+    /// <summary>Tokens of every so manyth micro-batch.</summary>
+    private long Taken(int member, int members)
+    {
+        var rows = 0L;
+        for (var from = member * batch.Rows; from < hidden.Rows; from += members * batch.Rows)
+            rows += Math.Min(batch.Rows, hidden.Rows - from);
+        return rows * hidden.Length;
+    }
+
     /// <summary>Every so manyth micro-batch, on one device.</summary>
     private SiteInputs Gather(int member, int members, int block, string site, int channels, long keep, bool withRouting, bool always)
     {
@@ -188,9 +197,9 @@ public sealed partial class LayerQuantizer(
         using var working = member == 0 ? null : own.Compute.Reserve(ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels));
         var statistics = new InputStatistics(channels, own.Device);
         // Where several devices take turns, what is kept of each would leave gaps: all or nothing.
-        keep = members == 1 || keep >= hidden.Tokens ? Math.Min(keep, hidden.Tokens) : 0;
-        var observer = new SiteObserver(site, statistics, keep, withRouting);
-        var claim = keep > 0 ? own.Compute.Reserve(4L * keep * channels / members) : null;
+        keep = members == 1 || keep >= hidden.Tokens ? Math.Min(keep, Taken(member, members)) : 0;
+        using var observer = new SiteObserver(site, statistics, keep, withRouting);
+        var claim = keep > 0 ? own.Compute.Reserve(4L * keep * channels) : null;
         try
         {
             for (var from = member * batch.Rows; from < hidden.Rows; from += members * batch.Rows)

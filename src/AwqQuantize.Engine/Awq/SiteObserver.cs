@@ -12,17 +12,21 @@ namespace AwqQuantize.Engine.Awq;
 /// </summary>
 /// <param name="site">Name of the input.</param>
 /// <param name="statistics">Receives all tokens; null where the inputs alone are wanted.</param>
-/// <param name="keptTokens">Inputs are kept while they are no more tokens than this.</param>
+/// <param name="keptTokens">Inputs are kept while they are no more tokens than this; there is room for as many from the first one on.</param>
 /// <param name="withRouting">Whether the forward goes on until experts are chosen.</param>
-internal sealed class SiteObserver(string site, InputStatistics? statistics, long keptTokens, bool withRouting) : IActivationObserver
+internal sealed class SiteObserver(string site, InputStatistics? statistics, long keptTokens, bool withRouting) : IActivationObserver, IDisposable
 {
     /// <summary>Ends a forward early. Control flow: it never leaves <see cref="Run"/>.</summary>
     private sealed class SiteReached : Exception;
 
     private bool seen;
-    private long left = keptTokens;
+    private long used;
 
-    /// <summary>Inputs of the first tokens, as many as are kept.</summary>
+    // One piece for all: copies of their own, between which forwards come and go, would leave holes in the C library's heap that add
+    // up to more than what is kept.
+    private Tensor? room;
+
+    /// <summary>Inputs of the first tokens, as many as are kept, forward by forward.</summary>
     public List<Tensor> Inputs { get; } = [];
 
     /// <summary>Chosen experts, [tokens, k] each.</summary>
@@ -54,11 +58,24 @@ internal sealed class SiteObserver(string site, InputStatistics? statistics, lon
             return;
         statistics?.Add(x);
         seen = true;
-        if (x.shape[0] <= left)
-            Inputs.Add(x.clone().DetachFromDisposeScope());
-        left = x.shape[0] <= left ? left - x.shape[0] : 0; // no gaps
+        Keep(x);
         if (!withRouting)
             throw new SiteReached();
+    }
+
+    private void Keep(Tensor x)
+    {
+        var count = x.shape[0];
+        if (used + count > keptTokens)
+        {
+            used = keptTokens; // no gaps
+            return;
+        }
+        room ??= empty(keptTokens, x.shape[1], x.dtype, x.device).DetachFromDisposeScope();
+        var place = room.narrow(0, used, count).DetachFromDisposeScope();
+        place.copy_(x);
+        Inputs.Add(place);
+        used += count;
     }
 
     public void OnRouting(string name, Tensor experts, Tensor weights)
@@ -72,6 +89,9 @@ internal sealed class SiteObserver(string site, InputStatistics? statistics, lon
     public void OnBlock(int block, Tensor entrance, Tensor output)
     {
     }
+
+    /// <summary>What was kept lives on for as long as its parts do.</summary>
+    public void Dispose() => room?.Dispose();
 
     public void DisposeKept()
     {
