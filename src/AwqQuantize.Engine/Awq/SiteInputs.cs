@@ -65,11 +65,23 @@ internal sealed unsafe class SiteInputs(InputStatistics statistics, IReadOnlyLis
     /// <summary>An expert's rows among those of a part that begins at a token; null where it has none.</summary>
     public Tensor? Select(int expert, long start, Tensor part)
     {
-        var own = TokensOf(expert).Where(t => t >= start && t < start + part.shape[0]).Select(t => t - start).ToArray();
+        if (!Chosen.TryGetValue(expert, out var tokens))
+            return null;
+        var first = FirstFrom(tokens, start);
+        var own = new long[FirstFrom(tokens, start + part.shape[0]) - first];
         if (own.Length == 0)
             return null;
+        for (var i = 0; i < own.Length; i++)
+            own[i] = tokens[first + i] - start;
         using var rows = tensor(own, ScalarType.Int64, part.device);
         return part.index_select(0, rows);
+    }
+
+    /// <summary>Index of the first token from a position on; they are in order.</summary>
+    private static int FirstFrom(List<long> tokens, long position)
+    {
+        var at = tokens.BinarySearch(position);
+        return at < 0 ? ~at : at;
     }
 
     private Dictionary<int, List<long>> Chosen => chosen ??= Sort();
