@@ -11,6 +11,9 @@ internal static class TorchFixture
     internal static void Load()
     {
         TorchRuntime.EnsureLoaded();
+        // libtorch remembers whether its CUDA half was there when it was first asked for anything.
+        if (Environment.GetEnvironmentVariable(TorchRuntime.PathVariable) is { Length: > 0 })
+            Devices.CountGpus();
         // Test classes run side by side, on small tensors: one thread each is fastest.
         torch.set_num_threads(1);
     }

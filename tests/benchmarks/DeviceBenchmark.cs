@@ -32,7 +32,7 @@ internal static class DeviceBenchmark
         var only = Option("--only");
         foreach (var device in DeviceInventory.Read().Where(d => team.Members.Any(m => m.Name == d.Name)))
             Console.WriteLine($"{device.Name}: {device.Model}, {device.Memory / 1e9:F1} GB ({device.FreeMemory / 1e9:F1} GB free), compute capability {device.ComputeCapability?.ToString() ?? "none"}");
-        Console.WriteLine($"libtorch {TorchRuntime.Library.Version ?? "of the module"} in {TorchRuntime.Library.Folder}; forwards in {team.Lead.ForwardType}");
+        Console.WriteLine($"libtorch {TorchRuntime.Library.Version ?? "of the module"} in {TorchRuntime.Library.Folder}");
         if (only is null or "sample")
             Sample(team);
         // The CPU takes minutes where a GPU takes seconds.
@@ -98,7 +98,7 @@ internal static class DeviceBenchmark
         model.ReleaseEmbedding();
         var batch = new MicroBatch(batching.RowsAtOnce, "hidden.spill", (_, text) => Console.WriteLine($"  {text}"));
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
-        Console.WriteLine($"{shape.Name}, random weights, {rows} x {Length} tokens, group {shape.GroupSize}, {batching.RowsAtOnce} rows at once, hidden states {(onDevice ? "on the device" : "in host memory")}");
+        Console.WriteLine($"{shape.Name}, random weights, {rows} x {Length} tokens, group {shape.GroupSize}, {batching.RowsAtOnce} rows at once, forwards in {team.Lead.ForwardType(graph.HiddenSize)}, hidden states {(onDevice ? "on the device" : "in host memory")}");
         using var layers = new LayerPrefetch(model, ahead: false);
         var layersSeen = new List<(double Forward, double Total, IReadOnlyDictionary<string, double> Stages)>();
         for (var i = 0; i < Math.Min(shape.Layers, graph.LayerCount); i++)
@@ -112,11 +112,12 @@ internal static class DeviceBenchmark
             }
             team.Lead.Synchronize();
             var forward = clock.Elapsed.TotalSeconds;
+            var peak = team.Lead.PeakMemory;
             clock.Restart();
             var outcome = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, shape.GroupSize, []), batch, default, team).Run();
             team.Lead.Synchronize();
             layersSeen.Add((forward, clock.Elapsed.TotalSeconds, outcome.Seconds));
-            Console.WriteLine($"  layer {i}: forward {forward:F3} s, quantising {layersSeen[^1].Total:F3} s, forward_equivalents={layersSeen[^1].Total / forward:F2} ({string.Join(", ", outcome.Seconds.OrderByDescending(s => s.Value).Select(s => $"{s.Key} {s.Value:F2}"))})");
+            Console.WriteLine($"  layer {i}: forward {forward:F3} s, quantising {layersSeen[^1].Total:F3} s, forward_equivalents={layersSeen[^1].Total / forward:F2} ({string.Join(", ", outcome.Seconds.OrderByDescending(s => s.Value).Select(s => $"{s.Key} {s.Value:F2}"))}); device memory {peak / 1e6:F0} MB by the forward, {team.Lead.PeakMemory / 1e6:F0} MB after");
             NativeHeap.Trim();
         }
         // Of the last layer: the first also loads and compiles what a device needs.

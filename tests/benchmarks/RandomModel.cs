@@ -49,6 +49,6 @@ internal sealed class RandomModel : ITensorSource
     {
         var shape = shapes[name];
         manual_seed(name.Aggregate(17, (h, c) => h * 31 + c));
-        return shape.Length == 1 ? rand(shape).mul_(0.5f).add_(0.75f) : randn(shape).mul_((float)Math.Pow(shape[1], -0.5));
+        return shape.Length == 1 ? rand(shape, device: device).mul_(0.5f).add_(0.75f) : randn(shape, device: device).mul_((float)Math.Pow(shape[1], -0.5));
     }
 }

@@ -5,6 +5,9 @@ public sealed record LayerGraph
 {
     public required int Index { get; init; }
 
+    /// <summary>Width of the hidden states.</summary>
+    public required int HiddenSize { get; init; }
+
     /// <summary>What the layer's tensor names begin with, e.g. <c>model.layers.3.</c>.</summary>
     public required string Prefix { get; init; }
 
@@ -91,6 +94,7 @@ public sealed record LayerGraph
         return new LayerGraph
         {
             Index = index,
+            HiddenSize = hidden,
             Prefix = prefix,
             Blocks = [.. steps.SelectMany(s => s)],
             Steps = steps,

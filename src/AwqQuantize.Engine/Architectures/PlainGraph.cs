@@ -32,10 +32,10 @@ internal static partial class PlainGraph
         var byIndex = stem.GroupBy(t => int.Parse(t.Match.Groups["index"].Value)).OrderBy(g => g.Key).ToList();
         if (byIndex.Select((g, i) => g.Key == i).Contains(false))
             return null;
-        var layers = byIndex.Select(g => Layer(g.Key, $"{stem.Key}.{g.Key}.", g.Select(t => (t.Match.Groups["rest"].Value, t.Value)), quantizedModules)).ToList();
-        var outer = named.Where(t => !t.Match.Success || t.Match.Groups["stem"].Value != stem.Key).Select(t => new StoredTensor(t.Key, t.Value)).ToList();
         int Size(params string[] keys) => keys.Select(k => config[k] is JsonValue v && v.TryGetValue(out int size) ? size : 0).FirstOrDefault(s => s > 0);
         var hidden = Size("hidden_size", "d_model", "n_embd");
+        var layers = byIndex.Select(g => Layer(g.Key, hidden, $"{stem.Key}.{g.Key}.", g.Select(t => (t.Match.Groups["rest"].Value, t.Value)), quantizedModules)).ToList();
+        var outer = named.Where(t => !t.Match.Success || t.Match.Groups["stem"].Value != stem.Key).Select(t => new StoredTensor(t.Key, t.Value)).ToList();
         var vocabulary = Size("vocab_size");
         var tokens = outer.Find(t => t.Shape.Length == 2 && t.Shape[0] == vocabulary)?.Name ?? "";
         return new ModelGraph
@@ -57,7 +57,7 @@ internal static partial class PlainGraph
         };
     }
 
-    private static LayerGraph Layer(int index, string prefix, IEnumerable<(string Name, long[] Shape)> tensors, IReadOnlySet<string> quantizedModules)
+    private static LayerGraph Layer(int index, int hidden, string prefix, IEnumerable<(string Name, long[] Shape)> tensors, IReadOnlySet<string> quantizedModules)
     {
         var parameters = new List<ParameterSpec>();
         var linears = new List<LinearSpec>();
@@ -76,6 +76,7 @@ internal static partial class PlainGraph
         return new LayerGraph
         {
             Index = index,
+            HiddenSize = hidden,
             Prefix = prefix,
             Blocks = [],
             Steps = [],

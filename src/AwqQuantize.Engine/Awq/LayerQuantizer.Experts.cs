@@ -52,7 +52,7 @@ public sealed partial class LayerQuantizer
         // The heads of a mixture of attention experts attend side by side: only the whole block gives their outputs.
         if (!layer.RunsExpertsAlone(block))
             return (Gather(block, site, channels, keep: 0, withRouting: false, always: false).Statistics, null);
-        var statistics = new InputStatistics(channels, layer.Device);
+        var statistics = new InputStatistics(channels, layer.Compute, layer.Weights.ForwardType);
         Tensor? few = null;
         try
         {
@@ -75,7 +75,7 @@ public sealed partial class LayerQuantizer
     /// <summary>An expert's own Gram matrix, mixed with that of all tokens where it has seen few.</summary>
     private Tensor Blend(ExpertInputs inputs, int expert, int channels, Tensor all)
     {
-        using var statistics = new InputStatistics(channels, layer.Device);
+        using var statistics = new InputStatistics(channels, layer.Compute, layer.Weights.ForwardType);
         clock.Time("statistics", () => inputs.Each(expert, part => statistics.Add(part.to(layer.Device))));
         var own = statistics.TakeGram(layer.Compute);
         var trust = Math.Min(1, statistics.Tokens / (2.0 * statistics.Channels));

@@ -195,7 +195,7 @@ public sealed partial class LayerQuantizer(
     {
         var own = replicas.On(member);
         using var working = member == 0 ? null : own.Compute.Reserve(ForwardBytes(Math.Min(batch.Rows, hidden.Rows)) + StageMemory.Gram(channels));
-        var statistics = new InputStatistics(channels, own.Device);
+        var statistics = new InputStatistics(channels, own.Compute, own.Weights.ForwardType);
         // Where several devices take turns, what is kept of each would leave gaps: all or nothing.
         keep = members == 1 || keep >= hidden.Tokens ? Math.Min(keep, Taken(member, members)) : 0;
         using var observer = new SiteObserver(site, statistics, keep, withRouting);
@@ -266,7 +266,7 @@ public sealed partial class LayerQuantizer(
             if (quantized.TryGetValue(producer.Module, out var linear))
             {
                 ScaleFold.DivideRows(linear, producer, scales);
-                CopyDequantized(linear, layer.Weights[producer.Module + ".weight"]);
+                CopyDequantized(linear, layer.Compute, layer.Weights[producer.Module + ".weight"]);
                 layer.Weights.Touch(producer.Module + ".weight");
             }
         RoundStored(group.Producers.SelectMany(p => new[] { p.Module + ".weight", p.Module + ".bias" })
@@ -378,8 +378,14 @@ public sealed partial class LayerQuantizer(
     private bool IsStoredAsHalf(string name) =>
         !toQuantise.Contains(name) && !layer.Graph.Parameters.Any(p => p.Name == name && p.Stored.KeepFloat32);
 
-    private static unsafe void CopyDequantized(QuantizedLinear linear, Tensor parameter)
+    private static unsafe void CopyDequantized(QuantizedLinear linear, ComputeDevice where, Tensor parameter)
     {
+        if (!where.IsHost)
+        {
+            using var weights = TensorLinear.Upload(linear, where);
+            parameter.copy_(weights);
+            return;
+        }
         using var values = empty(linear.Rows, linear.Columns);
         linear.Dequantize(TensorMemory.Floats(values));
         parameter.copy_(values);

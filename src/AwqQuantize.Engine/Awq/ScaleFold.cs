@@ -1,5 +1,4 @@
 using AwqQuantize.Engine.Architectures;
-using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using static TorchSharp.torch;
 
@@ -9,7 +8,7 @@ namespace AwqQuantize.Engine.Awq;
 /// Divides the producers of a scale group by s and multiplies its consumers, in float32. On real numbers this leaves the layer's
 /// function as it was; <c>LayerQuantizer</c> checks on real hidden states that it did.
 /// </summary>
-public static unsafe class ScaleFold
+public static class ScaleFold
 {
     /// <summary>Applies a fold to a layer's weights, in place.</summary>
     /// <param name="weights">Of the layer.</param>
@@ -37,28 +36,27 @@ public static unsafe class ScaleFold
 
     private static void Divide(LayerWeights weights, ScaleProducer producer, float[] s)
     {
-        Divide(weights[producer.Module + ".weight"]);
+        Divide(weights[producer.Module + ".weight"], producer.Kind == ScaleProducerKind.OnePlusNorm);
         if (weights.Contains(producer.Module + ".bias"))
-            Divide(weights[producer.Module + ".bias"], bias: true);
+            Divide(weights[producer.Module + ".bias"], onePlus: false);
 
-        void Divide(Tensor parameter, bool bias = false)
+        void Divide(Tensor parameter, bool onePlus)
         {
-            var values = Host(parameter, out var copy);
-            var w = TensorMemory.Floats(values);
-            var width = values.numel() / values.shape[0];
-            var count = producer.Rows?.Length ?? (int)values.shape[0];
-            for (var i = 0; i < count; i++)
+            using var scope = NewDisposeScope();
+            var rows = parameter.shape[0];
+            var (divisors, touched) = (new float[rows], new bool[rows]);
+            Array.Fill(divisors, 1);
+            for (var i = 0; i < (producer.Rows?.Length ?? rows); i++)
             {
-                var row = producer.Rows?[i] ?? i;
-                var scale = s[producer.Channel?[i] ?? i];
-                var divisor = producer.Power == 1 ? scale : (float)Math.Pow(scale, producer.Power);
-                if (producer.Kind == ScaleProducerKind.OnePlusNorm && !bias)
-                    w[row] = (1 + w[row]) / divisor - 1;
-                else
-                    for (var j = row * width; j < (row + 1) * width; j++)
-                        w[j] /= divisor;
+                var (row, scale) = (producer.Rows?[i] ?? i, s[producer.Channel?[i] ?? i]);
+                divisors[row] = producer.Power == 1 ? scale : (float)Math.Pow(scale, producer.Power);
+                touched[row] = true;
             }
-            Return(parameter, values, copy);
+            var divisor = tensor(divisors, device: parameter.device).view([rows, .. parameter.shape.Skip(1).Select(_ => 1L)]);
+            if (onePlus) // what is not divided must not be rounded either
+                parameter.copy_(where(tensor(touched, device: parameter.device), parameter.add(1).div_(divisor).sub_(1), parameter));
+            else
+                parameter.div_(divisor);
         }
     }
 
@@ -67,20 +65,5 @@ public static unsafe class ScaleFold
         var columns = ColumnScales(consumer, s);
         using var factors = tensor(columns, device: parameter.device);
         parameter.mul_(factors);
-    }
-
-    private static Tensor Host(Tensor parameter, out bool copy)
-    {
-        var values = ComputeDevice.Download(parameter);
-        copy = !ReferenceEquals(values, parameter);
-        return values;
-    }
-
-    private static void Return(Tensor parameter, Tensor values, bool copy)
-    {
-        if (!copy)
-            return;
-        parameter.copy_(values);
-        values.Dispose();
     }
 }

@@ -34,6 +34,9 @@ public sealed unsafe class ScaleSearch
 {
     private static readonly double[] Coarse = [0.2, 0.4, 0.6, 0.8, 1.0];
 
+    // Elements that a device works on together, counted once for each candidate.
+    private const long JudgedAtOnce = 1L << 26;
+
     private readonly Curvature curvature;
     private readonly Tensor sample;
     private readonly AwqSettings settings;
@@ -70,7 +73,7 @@ public sealed unsafe class ScaleSearch
     /// <summary>All candidates that were tried, best first; the first may be the identity.</summary>
     public IReadOnlyList<ScaleCandidate> Run(CancellationToken cancel)
     {
-        if (copies is not null)
+        if (!curvature.Device.IsHost)
             return Together(cancel);
         var tried = new List<ScaleCandidate> { Judge(ScaleKind.Identity, 0, [.. inputs.Select(_ => 1f)]) };
         foreach (var kind in new[] { ScaleKind.Inputs, ScaleKind.Duo })
@@ -98,17 +101,17 @@ public sealed unsafe class ScaleSearch
     }
 
     /// <summary>
-    /// The same candidates, judged by several devices at once: both kinds go the same steps side by side. What a candidate loses does
-    /// not depend on the device that judges it, so neither does the choice.
+    /// The same candidates, judged many at once, and by several devices: both kinds go the same steps side by side. Which are judged
+    /// together does not depend on how many devices there are, so neither does what they lose, nor the choice.
     /// </summary>
     private IReadOnlyList<ScaleCandidate> Together(CancellationToken cancel)
     {
         ScaleKind[] kinds = [ScaleKind.Inputs, ScaleKind.Duo];
-        copies!.Prepare(copies.Count);
-        for (var member = 1; member < copies.Count; member++)
-            samples[member] = copies.Device(member).Upload(sample).DetachFromDisposeScope();
         try
         {
+            copies?.Prepare(copies.Count);
+            for (var member = 1; member < (copies?.Count ?? 1); member++)
+                samples[member] = copies!.Device(member).Upload(sample).DetachFromDisposeScope();
             var tried = new List<ScaleCandidate>();
             var coarse = kinds.SelectMany(kind => Coarse.Select(ratio => (kind, ratio)));
             tried.AddRange(JudgeAll([(ScaleKind.Identity, 0), .. coarse], cancel));
@@ -137,19 +140,25 @@ public sealed unsafe class ScaleSearch
     private ScaleCandidate[] JudgeAll(IReadOnlyList<(ScaleKind Kind, double Ratio)> wanted, CancellationToken cancel)
     {
         var judged = new ScaleCandidate[wanted.Count];
-        DeviceTeam.Share(Math.Min(copies!.Count, wanted.Count), member =>
+        var parts = Enumerable.Range(0, wanted.Count).Chunk(Math.Clamp((wanted.Count + 1) / 2, 1, AtOnce(sample.shape[0], curvature.Columns))).ToList();
+        var members = Math.Min(copies?.Count ?? 1, parts.Count);
+        DeviceTeam.Share(members, member =>
         {
-            for (var i = member; i < wanted.Count; i += copies.Count)
+            for (var part = member; part < parts.Count; part += members)
             {
                 cancel.ThrowIfCancellationRequested();
-                var (kind, ratio) = wanted[i];
-                var scales = kind == ScaleKind.Identity ? [.. inputs.Select(_ => 1f)] : Scales(kind, ratio);
-                judged[i] = new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(member == 0 ? sample : samples[member], copies.On(member), PerColumn(scales), settings));
+                var scales = parts[part].Select(i => wanted[i].Kind == ScaleKind.Identity ? [.. inputs.Select(_ => 1f)] : Scales(wanted[i].Kind, wanted[i].Ratio)).ToList();
+                var losses = TensorRounding.Judge(member == 0 ? sample : samples[member], member == 0 ? curvature : copies!.On(member), [.. scales.Select(PerColumn)], settings);
+                foreach (var (i, at) in parts[part].Select((i, at) => (i, at)))
+                    judged[i] = new ScaleCandidate(wanted[i].Kind, wanted[i].Ratio, scales[at], losses[at]);
             }
             return member;
         });
         return judged;
     }
+
+    /// <summary>Most candidates that a device judges together.</summary>
+    internal static int AtOnce(long rows, long columns) => (int)Math.Clamp(JudgedAtOnce / (rows * columns), 1, (1 + 2 * Coarse.Length + 1) / 2);
 
     private float[] PerColumn(float[] scales) => channelOf is null ? scales : [.. channelOf.Select(c => scales[c])];
 
@@ -162,7 +171,7 @@ public sealed unsafe class ScaleSearch
         using var scope = NewDisposeScope();
         var n = curvature.Columns;
         if (!curvature.Device.IsHost)
-            return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, PerColumn(scales), settings));
+            return new ScaleCandidate(kind, ratio, scales, TensorRounding.Judge(sample, curvature, [PerColumn(scales)], settings)[0]);
         var s = PerColumn(scales);
         scaled ??= empty_like(sample).DetachFromDisposeScope();
         float* w = TensorMemory.Floats(scaled), original = TensorMemory.Floats(sample);

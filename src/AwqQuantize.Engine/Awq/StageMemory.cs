@@ -21,8 +21,8 @@ internal static class StageMemory
     /// <summary>Factoring it: the matrix in another order, and what the factorisation itself takes.</summary>
     public static long Factor(long channels) => 2 * Gram(channels);
 
-    /// <summary>Judging candidates on sampled rows.</summary>
-    public static long Search(long rows, long channels) => 6 * 4 * rows * channels;
+    /// <summary>Judging candidates on sampled rows, some side by side.</summary>
+    public static long Search(long rows, long channels) => 6 * 4 * rows * channels * ScaleSearch.AtOnce(rows, channels);
 
     /// <summary>Rounding a linear: its weights in the order of visiting, errors, codes, and what fitting ranges takes.</summary>
     public static long Rounding(LinearSpec linear) => 6L * 4 * linear.In * linear.Out;

@@ -22,6 +22,17 @@ internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, l
     /// <summary>[rows, groups], each 0 to 15.</summary>
     public Tensor Zeros => zeros;
 
+    /// <summary>What a linear's codes mean, [rows, columns] on a device: a quarter of what the weights themselves would be is carried there.</summary>
+    public static Tensor Upload(QuantizedLinear linear, ComputeDevice device)
+    {
+        using var scope = NewDisposeScope();
+        Tensor There(Tensor host) => device.Upload(host).to(ScalarType.Float32);
+        var codes = There(tensor(linear.Codes, [linear.Rows, linear.Groups, linear.GroupSize]));
+        var zeros = There(tensor(linear.Zeros, [linear.Rows, linear.Groups, 1]));
+        var scales = There(tensor(linear.Scales, [linear.Rows, linear.Groups, 1]));
+        return codes.sub_(zeros).mul_(scales).view(linear.Rows, linear.Columns).MoveToOuterDisposeScope();
+    }
+
     /// <summary>A copy of some rows.</summary>
     /// <param name="index">[count] int64.</param>
     public TensorLinear Select(Tensor index)

@@ -13,6 +13,7 @@ internal static unsafe class TensorRounding
 {
     private const int Block = 128;
     private const int Passes = 3;
+    private const int Stretch = 1024; // columns, a multiple of a block's and of any group's
     private const float SmallestScale = 5.9604645e-8f;
 
     // Elements of a linear that are fitted at once: the candidates' temporaries take a few times as much.
@@ -39,7 +40,7 @@ internal static unsafe class TensorRounding
         if (compensated)
         {
             var nearest = SampledLoss(weights, curvature, linear, nearest: true);
-            loss = Compensate(weights, curvature, linear, null, kernels);
+            loss = Compensate(weights, curvature, linear, null, kernels)[0];
             var affordable = Math.Max(1, settings.SweepBudget * tokens / weights.shape[1]);
             for (var sweep = 0; sweep < Math.Min(settings.Sweeps, affordable); sweep++)
             {
@@ -86,21 +87,24 @@ internal static unsafe class TensorRounding
         return linear.ToHost();
     }
 
-    /// <summary>The loss of a sample of rows under candidate scales, rounded as it will be.</summary>
+    /// <summary>
+    /// The loss of a sample of rows under each of some candidates' scales, rounded as it will be. The rows of all candidates are
+    /// rounded side by side: those of one would leave most of a device idle.
+    /// </summary>
     /// <param name="sample">[rows, in] on the curvature's device.</param>
-    /// <param name="s">[in].</param>
-    public static double Judge(Tensor sample, Curvature curvature, float[] s, AwqSettings settings)
+    /// <param name="candidates">[in] each.</param>
+    public static double[] Judge(Tensor sample, Curvature curvature, IReadOnlyList<float[]> candidates, AwqSettings settings)
     {
         using var scope = NewDisposeScope();
         var kernels = FusedRounding.Of(curvature.Device);
-        var scales = curvature.Device.Upload(tensor(s));
-        var importance = settings.FitRanges ? curvature.Device.Upload(tensor(curvature.Pivots)).div_(scales.mul(scales)) : null;
-        var scaled = sample.mul(scales);
-        var linear = Fit(scaled, importance, settings.GroupSize, kernels);
-        if (settings.Rounding == RoundingMode.Compensated)
-            return Compensate(sample, curvature, linear, scales, kernels);
-        linear.Nearest(scaled);
-        return Loss(linear.Dequantize().div_(scales).sub_(sample), curvature);
+        var pivots = settings.FitRanges ? curvature.Device.Upload(tensor(curvature.Pivots)) : null;
+        var scales = candidates.Select(s => curvature.Device.Upload(tensor(s))).ToList();
+        if (settings.Rounding != RoundingMode.Compensated)
+            return [.. scales.Select(s => Loss(Nearest(sample, s, pivots?.div(s.mul(s)), settings.GroupSize, curvature.Device).sub_(sample), curvature))];
+        var (rows, n) = (sample.shape[0], sample.shape[1]);
+        var ranges = scales.Select(s => Fit(sample.mul(s), pivots?.div(s.mul(s)), settings.GroupSize, kernels)).ToList();
+        var linear = new TensorLinear(settings.GroupSize, cat([.. ranges.Select(r => r.Scales)], 0), cat([.. ranges.Select(r => r.Zeros)], 0), rows * candidates.Count, n);
+        return Compensate(sample, curvature, linear, stack(scales, 1), kernels);
     }
 
     /// <summary>What W · s becomes when it is fitted and rounded to nearest, divided by s again.</summary>
@@ -190,28 +194,43 @@ internal static unsafe class TensorRounding
     private static Tensor Storable(Tensor scale) => scale.to(ScalarType.Float16).to(ScalarType.Float32).clamp_(LeastScale, MostScale);
 
     /// <summary>See <see cref="CompensatedRounding.Round"/>. Rows lie across here, so that a column is contiguous.</summary>
-    /// <param name="s">[in], or null for ones.</param>
-    private static double Compensate(Tensor weights, Curvature curvature, TensorLinear into, Tensor? s, IRoundingKernels? kernels)
+    /// <param name="weights">[rows, in]; the rows of <paramref name="into"/> are these once for each set of scales.</param>
+    /// <param name="s">[in, sets], or null for one set of ones.</param>
+    /// <returns>The loss of each set.</returns>
+    private static double[] Compensate(Tensor weights, Curvature curvature, TensorLinear into, Tensor? s, IRoundingKernels? kernels)
     {
         using var scope = NewDisposeScope();
         var n = curvature.Columns;
         var device = weights.device;
         var order = tensor(curvature.Order.Select(c => (long)c).ToArray(), device: device);
         var group = tensor(curvature.Order.Select(c => (long)(c / into.GroupSize)).ToArray(), device: device);
-        var w = weights.index_select(1, order).t().contiguous();
+        var sets = s?.shape[1] ?? 1;
+        var w = weights.index_select(1, order).t().repeat(1, sets);
         var codes = empty_like(w);
         var errors = empty_like(w);
         var pivots = curvature.Device.Upload(tensor(curvature.Order.Select(c => curvature.Pivots[c]).ToArray()));
-        var factors = s?.index_select(0, order).unsqueeze(1);
-        var loss = 0.0;
-        for (long end = n; end > 0; end -= Block)
+        var factors = s?.index_select(0, order);
+        var losses = zeros(sets, ScalarType.Float64, device);
+        // What the errors behind a stretch of blocks ask for comes in one product: those of single blocks are too narrow to fill a device.
+        for (long behind = n; behind > 0; behind -= Stretch)
+        {
+            using var outer = NewDisposeScope();
+            var first = Math.Max(0, behind - Stretch);
+            var wanted = w.narrow(0, first, behind - first).clone();
+            if (behind < n)
+                wanted.addmm_(curvature.Factor.narrow(0, behind, n - behind).narrow(1, first, behind - first).t(), errors.narrow(0, behind, n - behind), 1, 1);
+            for (var end = behind; end > first; end -= Block)
+                CompensateBlock(Math.Max(first, end - Block), end, behind, wanted.narrow(0, Math.Max(first, end - Block) - first, end - Math.Max(first, end - Block)));
+        }
+        into.Codes.index_copy_(1, order, codes.t().contiguous());
+        return losses.cpu().data<double>().ToArray();
+
+        void CompensateBlock(long start, long end, long behind, Tensor targets)
         {
             using var inner = NewDisposeScope();
-            var start = Math.Max(0, end - Block);
             var width = end - start;
-            var targets = w.narrow(0, start, width).clone();
-            if (end < n)
-                targets.addmm_(curvature.Factor.narrow(0, end, n - end).narrow(1, start, width).t(), errors.narrow(0, end, n - end), 1, 1);
+            if (end < behind)
+                targets.addmm_(curvature.Factor.narrow(0, end, behind - end).narrow(1, start, width).t(), errors.narrow(0, end, behind - end), 1, 1);
             var groups = group.narrow(0, start, width);
             var scale = into.Scales.index_select(1, groups).t().contiguous();
             var zero = into.Zeros.index_select(1, groups).t().contiguous();
@@ -223,10 +242,8 @@ internal static unsafe class TensorRounding
             var inverse = scale.reciprocal();
             for (var k = kernels is null ? width - 1 : -1; k >= 0; k--)
                 RoundColumn(k, start, targets, w, factors, inverse, scale, zero, curvature.Factor, codes, errors, misses);
-            loss += misses.mul_(misses).mul_(pivots.narrow(0, start, width).unsqueeze(1)).sum(ScalarType.Float64).item<double>();
+            losses.add_(misses.mul_(misses).mul_(pivots.narrow(0, start, width).unsqueeze(1)).view(width, sets, -1).sum([0L, 2L], false, ScalarType.Float64), One);
         }
-        into.Codes.index_copy_(1, order, codes.t().contiguous());
-        return loss;
     }
 
     private static void RoundColumn(long k, long start, Tensor targets, Tensor w, Tensor? factors, Tensor inverse, Tensor scale, Tensor zero,
@@ -234,7 +251,7 @@ internal static unsafe class TensorRounding
     {
         using var scope = NewDisposeScope();
         var (target, code, zeroPoint) = (targets.select(0, k), codes.select(0, start + k), zero.select(0, k));
-        var own = factors?.select(0, start + k);
+        var own = factors?.select(0, start + k).unsqueeze(1).expand(-1, target.shape[0] / factors.shape[1]).reshape(-1);
         code.copy_(own is null ? target : target.mul(own)).mul_(inverse.select(0, k)).round_().add_(zeroPoint, One).clamp_(Zero, Fifteen);
         var value = code.sub(zeroPoint).mul_(scale.select(0, k));
         if (own is not null)
@@ -254,11 +271,26 @@ internal static unsafe class TensorRounding
         long size = linear.GroupSize;
         var errors = linear.Dequantize().sub_(weights);
         var gain = zeros(1, ScalarType.Float64, weights.device);
-        for (var g = 0L; g < linear.Groups; g++)
+        for (var from = 0L; from < errors.shape[1]; from += Stretch)
         {
-            using var inner = NewDisposeScope();
-            var columns = curvature.H.narrow(1, g * size, size);
-            var gradient = errors.mm(columns);
+            using var outer = NewDisposeScope();
+            var columns = curvature.H.narrow(1, from, Math.Min(Stretch, errors.shape[1] - from));
+            // Of all groups of a stretch in one product; what a group changes is then added to those after it.
+            var gradients = errors.mm(columns);
+            for (var at = 0L; at < columns.shape[1]; at += size)
+            {
+                using var inner = NewDisposeScope();
+                var (left, changed) = (columns.shape[1] - at - size, errors.narrow(1, from + at, size));
+                var before = left > 0 ? changed.clone() : null;
+                DescendGroup((from + at) / size, columns.narrow(1, at, size), gradients.narrow(1, at, size).contiguous());
+                if (before is not null)
+                    gradients.narrow(1, at + size, left).addmm_(changed.sub(before), columns.narrow(0, from + at, size).narrow(1, at + size, left), 1, 1);
+            }
+        }
+        return gain.item<double>();
+
+        void DescendGroup(long g, Tensor columns, Tensor gradient)
+        {
             var own = columns.narrow(0, g * size, size).contiguous();
             var zero = linear.Zeros.narrow(1, g, 1);
             var centred = linear.Codes.narrow(1, g * size, size).sub(zero);
@@ -268,16 +300,15 @@ internal static unsafe class TensorRounding
                 kernels.Descend(centred, gradient, centred.mm(own), own, linear.Scales, linear.Zeros, g, errors, refitScales, fallen);
                 gain.add_(fallen.sum(), One);
                 linear.Codes.narrow(1, g * size, size).copy_(centred.add_(zero, One));
-                continue;
+                return;
             }
             var error = errors.narrow(1, g * size, size);
             var scale = linear.Scales.narrow(1, g, 1);
             if (refitScales)
                 gain.add_(Refit(scale, centred, gradient, centred.mm(own), error), One);
-            gain.add_(DescendGroup(centred, gradient, own, scale, zero, error), One);
+            gain.add_(MoveCodes(centred, gradient, own, scale, zero, error), One);
             linear.Codes.narrow(1, g * size, size).copy_(centred.add_(zero, One));
         }
-        return gain.item<double>();
     }
 
     /// <summary>d loss / d scale = 2 c·v, second derivative 2 cᵀHc.</summary>
@@ -298,7 +329,7 @@ internal static unsafe class TensorRounding
         return where(better, change, zeros_like(change)).sum(ScalarType.Float64).neg_().MoveToOuterDisposeScope();
     }
 
-    private static Tensor DescendGroup(Tensor centred, Tensor gradient, Tensor own, Tensor scale, Tensor zero, Tensor error)
+    private static Tensor MoveCodes(Tensor centred, Tensor gradient, Tensor own, Tensor scale, Tensor zero, Tensor error)
     {
         using var scope = NewDisposeScope();
         var size = centred.shape[1];

@@ -12,15 +12,19 @@ public sealed unsafe class InputStatistics : IDisposable
     // Rows of a tile of the upper triangle: large enough for the matrix kernel's peak, small enough to skip most of the other half.
     private const int Tile = 512;
 
+    private readonly ComputeDevice compute;
+    private readonly ScalarType type;
     private readonly Tensor sum;
     private readonly Tensor absolute;
     private Tensor? gram;
 
     /// <param name="channels">Width of the inputs.</param>
-    /// <param name="device">Where they are summed up.</param>
-    public InputStatistics(int channels, Device device)
+    /// <param name="compute">Where they are summed up.</param>
+    /// <param name="type">What the linears' products are made in there, and so what their inputs are for the Gram matrix.</param>
+    public InputStatistics(int channels, ComputeDevice compute, ScalarType type = ScalarType.Float32)
     {
-        Channels = channels;
+        (Channels, this.compute, this.type) = (channels, compute, type);
+        var device = compute.Torch;
         gram = zeros(channels, channels, device: device).DetachFromDisposeScope();
         absolute = zeros(channels, device: device).DetachFromDisposeScope();
         sum = zeros(channels, device: device).DetachFromDisposeScope();
@@ -41,6 +45,18 @@ public sealed unsafe class InputStatistics : IDisposable
         if (x.shape[0] == 0)
             return;
         using var scope = NewDisposeScope();
+        var met = type == ScalarType.Float32 ? x : x.to(type);
+        if (type == ScalarType.Float32 || !compute.AddGram(gram!, met))
+            AddGram(met.to(ScalarType.Float32));
+        var magnitude = x.abs();
+        absolute.add_(magnitude.sum([0L]));
+        Largest = Math.Max(Largest, magnitude.max().item<float>());
+        sum.add_(x.sum([0L]));
+        Tokens += x.shape[0];
+    }
+
+    private void AddGram(Tensor x)
+    {
         for (long from = 0; from < Channels; from += Tile)
         {
             var width = Math.Min(Tile, Channels - from);
@@ -48,11 +64,6 @@ public sealed unsafe class InputStatistics : IDisposable
             gram!.narrow(0, from, width).narrow(1, from, Channels - from)
                 .addmm_(x.narrow(1, from, width).t(), x.narrow(1, from, Channels - from), 1, 1);
         }
-        var magnitude = x.abs();
-        absolute.add_(magnitude.sum([0L]));
-        Largest = Math.Max(Largest, magnitude.max().item<float>());
-        sum.add_(x.sum([0L]));
-        Tokens += x.shape[0];
     }
 
     /// <summary>Adds what was gathered elsewhere, on another device perhaps.</summary>

@@ -29,7 +29,14 @@ public abstract class ComputeDevice
     public virtual long PeakMemory => 0;
 
     /// <summary>What the products of a forward are made in; they are summed up in float32, and results are float32.</summary>
-    public virtual ScalarType ForwardType => ScalarType.Float32;
+    /// <param name="width">Of the model's hidden states.</param>
+    public virtual ScalarType ForwardType(int width) => ScalarType.Float32;
+
+    /// <summary>Adds xᵀx to the upper triangle of a matrix, if the device has a better way than torch's float32 product for what x is made of.</summary>
+    /// <param name="gram">[channels, channels] float32, contiguous.</param>
+    /// <param name="x">[tokens, channels] of a <see cref="ForwardType"/>, contiguous. Products are exact and summed up in float32.</param>
+    /// <returns>Whether it was done.</returns>
+    internal virtual bool AddGram(Tensor gram, Tensor x) => false;
 
     /// <summary>
     /// Brings a tensor here, from the host or from another device. The original is left as it is, and on the host it is the result

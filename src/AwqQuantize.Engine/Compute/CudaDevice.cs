@@ -5,12 +5,14 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Compute;
 
 /// <summary>
-/// A GPU of NVIDIA's. Forwards are computed in bfloat16 where it has units for that, with sums in float32; everything that decides
+/// A GPU of NVIDIA's. Forwards of wide models are computed in bfloat16 where it has units for that, with sums in float32; everything that decides
 /// in full float32: TensorFloat-32 would change which scales and codes are chosen.
 /// </summary>
 internal sealed class CudaDevice : ComputeDevice
 {
     private static readonly Version Ampere = new(8, 0); // the first with bfloat16
+
+    private const int WidthForHalf = 2048;
 
     private static readonly ConcurrentDictionary<int, CudaDevice> Opened = [];
 
@@ -28,7 +30,6 @@ internal sealed class CudaDevice : ComputeDevice
         backends.cuda.matmul.allow_fp16_reduced_precision_reduction = false;
         freeAtFirst = FreeMemory;
         capability = GpuDriver.Of(CudaRuntime.BusId(index))?.ComputeCapability;
-        ForwardType = capability >= Ampere ? ScalarType.BFloat16 : ScalarType.Float32;
     }
 
     /// <summary>One object for each GPU: it remembers how much of its memory was taken.</summary>
@@ -40,7 +41,10 @@ internal sealed class CudaDevice : ComputeDevice
 
     public override bool IsHost => false;
 
-    public override ScalarType ForwardType { get; }
+    /// <remarks>Small models are not held up by their products: float32 costs them nothing, and gives the CPU's choices.</remarks>
+    public override ScalarType ForwardType(int width) => capability >= Ampere && width >= WidthForHalf ? ScalarType.BFloat16 : ScalarType.Float32;
+
+    internal override bool AddGram(Tensor gram, Tensor x) => CudaBlas.AddGram(index, gram, x);
 
     /// <remarks>
     /// torch's allocator keeps what it once had; before it gives up it frees that and asks again, so memory that runs out needs no

@@ -6,7 +6,7 @@ namespace AwqQuantize.Engine.Compute;
 /// <summary>The functions of Kernels/rounding.cu on a GPU: compiled when they are first needed, started through CUDA's driver in torch's own context and stream.</summary>
 internal sealed unsafe class CudaKernels : RoundingKernels
 {
-    private const uint ThreadsPerBlock = 128;
+    private const uint ThreadsPerBlock = 128, Lanes = 32; // of a warp, which works on a row or a group
 
     private readonly int gpu;
     private readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> launch;
@@ -53,10 +53,10 @@ internal sealed unsafe class CudaKernels : RoundingKernels
         }
     }
 
-    protected override void Launch(string name, long threads, void** arguments)
+    protected override void Launch(string name, long pieces, void** arguments)
     {
         using var here = CudaRuntime.On(gpu);
-        Check(launch(functions[name], checked((uint)((threads + ThreadsPerBlock - 1) / ThreadsPerBlock)), 1, 1, ThreadsPerBlock, 1, 1, 0, 0, arguments, null), $"cuLaunchKernel of {name}");
+        Check(launch(functions[name], checked((uint)((pieces * Lanes + ThreadsPerBlock - 1) / ThreadsPerBlock)), 1, 1, ThreadsPerBlock, 1, 1, 0, 0, arguments, null), $"cuLaunchKernel of {name}");
     }
 
     private static void Check(int code, string call)

@@ -23,6 +23,7 @@ internal static unsafe class CudaRuntime
             if (!File.Exists(file))
                 return CudaProblem.CpuOnly(TorchRuntime.Library.Folder);
             TorchRuntime.IsCudaWanted = true;
+            TorchRuntime.PrepareCuda();
             try
             {
                 library = NativeLibrary.Load(file);

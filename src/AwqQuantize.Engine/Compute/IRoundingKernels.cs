@@ -21,7 +21,7 @@ public interface IRoundingKernels
     /// <summary>Rounds a block of columns, from the last to the first.</summary>
     /// <param name="targets">[width, rows].</param>
     /// <param name="weights">[width, rows].</param>
-    /// <param name="factors">[width], or null.</param>
+    /// <param name="factors">[width, sets], or null; as many of the rows one after another belong to each set.</param>
     /// <param name="scale">[width, rows].</param>
     /// <param name="zero">[width, rows].</param>
     /// <param name="factor">[n, n], of which the block from <paramref name="start"/> on is taken.</param>

@@ -24,12 +24,12 @@ internal abstract unsafe class RoundingKernels : IRoundingKernels
 
     public void Compensate(Tensor targets, Tensor weights, Tensor? factors, Tensor scale, Tensor zero, Tensor factor, long start, Tensor codes, Tensor errors, Tensor misses)
     {
-        var (width, rows, n) = ((int)targets.shape[0], targets.shape[1], factor.shape[1]);
+        var (width, rows, n, sets) = ((int)targets.shape[0], targets.shape[1], factor.shape[1], (int)(factors?.shape[1] ?? 1));
         if (width > IRoundingKernels.MostColumns)
             throw new ArgumentException($"A block has at most {IRoundingKernels.MostColumns} columns, not {width}.");
         nint t = At(targets), w = At(weights), f = factors is null ? 0 : At(factors), s = At(scale), z = At(zero),
             v = At(factor) + (nint)(start * n + start) * sizeof(float), c = At(codes), e = At(errors), m = At(misses);
-        var arguments = stackalloc void*[] { &t, &w, &f, &s, &z, &v, &n, &width, &rows, &c, &e, &m };
+        var arguments = stackalloc void*[] { &t, &w, &f, &sets, &s, &z, &v, &n, &width, &rows, &c, &e, &m };
         Launch("compensate", rows, arguments);
     }
 
@@ -45,9 +45,9 @@ internal abstract unsafe class RoundingKernels : IRoundingKernels
         Launch("descend", rows, arguments);
     }
 
-    /// <summary>Runs a function once for each thread.</summary>
+    /// <summary>Runs a function once for each row or group.</summary>
     /// <param name="arguments">Where each argument's value lies, in the order of the source.</param>
-    protected abstract void Launch(string name, long threads, void** arguments);
+    protected abstract void Launch(string name, long pieces, void** arguments);
 
     private static nint At(Tensor tensor, ScalarType type = ScalarType.Float32) => tensor.dtype == type && tensor.is_contiguous() ? TensorMemory.Pointer(tensor)
         : throw new ArgumentException($"A contiguous {type} tensor is needed, not {tensor.dtype} with strides {string.Join(", ", tensor.stride())}.");

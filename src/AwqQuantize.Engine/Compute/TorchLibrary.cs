@@ -10,11 +10,20 @@ namespace AwqQuantize.Engine.Compute;
 /// <param name="Version">As it calls itself, e.g. <c>2.10.0+cu128</c>; null where nothing says.</param>
 public sealed partial record TorchLibrary(string Folder, string? Version)
 {
-    /// <summary>The version that TorchSharp was compiled against: libtorch's C++ interface holds for one minor version.</summary>
+    /// <summary>The version that TorchSharp was compiled against: libtorch's C++ interface is promised for one minor version.</summary>
     public const string NeededVersion = "2.10";
+
+    /// <summary>Versions that were seen to work: TorchSharp finds all it needs in them, and results are the same.</summary>
+    private static readonly string[] Versions = [NeededVersion, "2.11"];
 
     private static readonly string[] Libraries =
         OperatingSystem.IsWindows() ? ["c10.dll", "torch_cpu.dll", "torch.dll"] : ["libc10.so", "libtorch_cpu.so", "libtorch.so"];
+
+    /// <summary>
+    /// TorchSharp's own library. Where one lies in the folder of a libtorch, it was compiled for that libtorch, of whichever version, and
+    /// takes the place of the module's.
+    /// </summary>
+    public static string Bridge { get; } = OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : "libLibTorchSharp.so";
 
     /// <summary>
     /// The libraries of its CPU half in the order in which they are loaded. On Linux libtorch.so is not among them: it holds nothing,
@@ -34,13 +43,13 @@ public sealed partial record TorchLibrary(string Folder, string? Version)
             ?? throw new AwqException("TorchLibraryMissing", AwqErrorKind.NotFound, $"There is no libtorch in '{path}': {Libraries[1]} is neither there nor in lib, torch/lib or site-packages/torch/lib below it.",
                 "Give the folder that python -c \"import torch, os; print(os.path.dirname(torch.__file__))\" prints.");
         var library = new TorchLibrary(folder, ReadVersion(folder));
-        return library.Version is null || Fits(library.Version) ? library
-            : throw new AwqException("TorchLibraryMismatch", AwqErrorKind.NotSupported, $"The libtorch in '{folder}' is version {library.Version}; this module works with {NeededVersion}.",
-                $"Install that version (pip install \"torch=={NeededVersion}.*\"), or leave -TorchLibraryPath and AWQ_LIBTORCH out to use the module's own libtorch.");
+        return library.Version is null || Fits(library.Version) || File.Exists(Path.Combine(folder, Bridge)) ? library
+            : throw new AwqException("TorchLibraryMismatch", AwqErrorKind.NotSupported, $"The libtorch in '{folder}' is version {library.Version}; this module works with {string.Join(" and ", Versions)}.",
+                $"Install that version (pip install \"torch=={NeededVersion}.*\"), or leave -TorchLibraryPath and AWQ_LIBTORCH out to use the module's own libtorch. A {Bridge} that was compiled for {library.Version} may also be laid into '{folder}'.");
     }
 
-    /// <summary>Whether a version is the one that TorchSharp needs.</summary>
-    public static bool Fits(string version) => MinorVersion().Match(version) is { Success: true } match && match.Groups[1].Value == NeededVersion;
+    /// <summary>Whether TorchSharp works with a version.</summary>
+    public static bool Fits(string version) => MinorVersion().Match(version) is { Success: true } match && Versions.Contains(match.Groups[1].Value);
 
     private static bool IsLibtorch(string folder) => Libraries.All(l => File.Exists(Path.Combine(folder, l)));
 

@@ -11,6 +11,8 @@ public static partial class TorchRuntime
     /// <summary>Names another libtorch than the module's own.</summary>
     public const string PathVariable = "AWQ_LIBTORCH";
 
+    private static readonly string[] AllocatorVariables = ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"];
+
     private static readonly Lock Gate = new();
     private static TorchLibrary? library;
     private static bool loaded;
@@ -82,12 +84,17 @@ public static partial class TorchRuntime
         }
     }
 
-    /// <summary>TorchSharp's own library, from the chosen folder if it lies there, else the module's.</summary>
-    private static string Bridge(TorchLibrary chosen)
+    /// <summary>What has to be said before libtorch's CUDA half is loaded.</summary>
+    internal static void PrepareCuda()
     {
-        var name = OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : "libLibTorchSharp.so";
-        return Path.Combine(chosen.Folder, name) is var beside && File.Exists(beside) ? beside : Path.Combine(NativeDirectory, name);
+        // Stages of a layer ask for pieces of many sizes: in segments that grow they leave no holes.
+        if (!OperatingSystem.IsWindows() && AllocatorVariables.All(v => Environment.GetEnvironmentVariable(v) is null))
+            _ = setenv(AllocatorVariables[0], "expandable_segments:True", 0);
     }
+
+    /// <summary>TorchSharp's own library, from the chosen folder if it lies there, else the module's.</summary>
+    private static string Bridge(TorchLibrary chosen) =>
+        Path.Combine(chosen.Folder, TorchLibrary.Bridge) is var beside && File.Exists(beside) ? beside : Path.Combine(NativeDirectory, TorchLibrary.Bridge);
 
     // .NET's own environment is a copy that native libraries do not see.
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]

@@ -91,7 +91,7 @@ public sealed class LayerWeights : IDisposable
     /// <exception cref="Exception">For which <see cref="OutOfMemory.Is"/> holds: it does not fit.</exception>
     public LayerWeights CopyTo(ComputeDevice device)
     {
-        var copy = new LayerWeights(graph) { reserved = device.Reserve(ByteSize), forwardType = device.ForwardType };
+        var copy = new LayerWeights(graph) { reserved = device.Reserve(ByteSize), forwardType = device.ForwardType(graph.HiddenSize) };
         try
         {
             foreach (var (name, tensor) in tensors)
@@ -126,7 +126,7 @@ public sealed class LayerWeights : IDisposable
             throw;
         }
         Replace(moved);
-        (reserved, forwardType) = (claim, device.ForwardType);
+        (reserved, forwardType) = (claim, device.ForwardType(graph.HiddenSize));
     }
 
     /// <summary>Brings all tensors to the host.</summary>

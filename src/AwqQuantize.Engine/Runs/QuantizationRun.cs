@@ -80,7 +80,7 @@ public sealed class QuantizationRun : IDisposable
             TorchRuntime.EnsureLoaded();
             team = chosen ?? new DeviceTeam(Devices.ChooseAll(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto"));
             if (options.MaxQuality && !team.Lead.IsHost)
-                Warn("MaxQualityOnDevice", $"-MaxQuality is made for the CPU; on {team} sums are made in another order and forwards in {team.Lead.ForwardType}, so the result may differ from the CPU's.");
+                Warn("MaxQualityOnDevice", $"-MaxQuality is made for the CPU; on {team} sums are made in another order and forwards in {team.Lead.ForwardType(graph.HiddenSize)}, so the result may differ from the CPU's.");
             if (!team.Lead.IsHost || plan.Duration > WorthMeasuring)
                 plan = MakePlan(MachineSpeed.Measure(team.Lead, graph));
         }

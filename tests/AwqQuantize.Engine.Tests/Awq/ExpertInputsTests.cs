@@ -1,5 +1,6 @@
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Tests.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -17,7 +18,7 @@ public sealed class ExpertInputsTests
 
     private SiteInputs Site(bool kept)
     {
-        var statistics = new InputStatistics(Channels, CPU);
+        var statistics = new InputStatistics(Channels, ComputeDevice.Host);
         statistics.Add(x);
         // Gathered in parts of 10 and 20 tokens.
         return new SiteInputs(statistics, kept ? [x.narrow(0, 0, 10).clone(), x.narrow(0, 10, 20).clone()] : [],

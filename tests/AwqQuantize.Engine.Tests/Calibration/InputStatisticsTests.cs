@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Compute;
 using TorchSharp;
 using static AwqQuantize.Engine.Tests.RandomTensors;
 
@@ -13,7 +14,7 @@ public sealed class InputStatisticsTests
     {
         var x = Activations(tokens, channels, 11);
         using var whole = ToTensor(x);
-        using var statistics = new InputStatistics(channels, torch.CPU);
+        using var statistics = new InputStatistics(channels, ComputeDevice.Host);
         statistics.Add(whole.narrow(0, 0, 13).contiguous());
         statistics.Add(whole.narrow(0, 0, 0).contiguous());
         statistics.Add(whole.narrow(0, 13, tokens - 13).contiguous());

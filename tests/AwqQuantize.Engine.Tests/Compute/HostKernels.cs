@@ -7,7 +7,7 @@ namespace AwqQuantize.Engine.Tests.Compute;
 
 /// <summary>
 /// The very source that NVRTC compiles for a GPU, made by the host's C++ compiler into functions that are called once for each
-/// thread. What it computes, and in what order arguments are handed over, is tested so; that a GPU runs it is not.
+/// row or group. What it computes, and in what order arguments are handed over, is tested so; that a GPU runs it is not.
 /// </summary>
 internal sealed unsafe class HostKernels : RoundingKernels
 {
@@ -18,6 +18,9 @@ internal sealed unsafe class HostKernels : RoundingKernels
         #include <string.h>
         #define __global__
         #define __device__
+        #define LANES 1
+        #define __shfl_sync(mask, value, lane) (value)
+        #define __shfl_xor_sync(mask, value, lane) (value)
         struct dimension { unsigned int x; };
         static thread_local dimension blockIdx, blockDim = {1}, threadIdx;
         static inline unsigned int __float_as_uint(float f) { unsigned int u; memcpy(&u, &f, 4); return u; }
@@ -31,10 +34,10 @@ internal sealed unsafe class HostKernels : RoundingKernels
         #define P(i) (*(float**)a[i])
         #define I(i) (*(int*)a[i])
         #define L(i) (*(long long*)a[i])
-        #define EACH(call) for (long long t = 0; t < threads; t++) { blockIdx.x = (unsigned int)t; call; }
-        extern "C" void launch_fit(long long threads, void** a) { EACH(fit(P(0), P(1), L(2), I(3), I(4), P(5), P(6))) }
-        extern "C" void launch_compensate(long long threads, void** a) { EACH(compensate(P(0), P(1), P(2), P(3), P(4), P(5), L(6), I(7), L(8), P(9), P(10), P(11))) }
-        extern "C" void launch_descend(long long threads, void** a) { EACH(descend(P(0), P(1), P(2), P(3), P(4), P(5), L(6), P(7), L(8), I(9), L(10), I(11), *(double**)a[12])) }
+        #define EACH(call) for (long long t = 0; t < pieces; t++) { blockIdx.x = (unsigned int)t; call; }
+        extern "C" void launch_fit(long long pieces, void** a) { EACH(fit(P(0), P(1), L(2), I(3), I(4), P(5), P(6))) }
+        extern "C" void launch_compensate(long long pieces, void** a) { EACH(compensate(P(0), P(1), P(2), I(3), P(4), P(5), P(6), L(7), I(8), L(9), P(10), P(11), P(12))) }
+        extern "C" void launch_descend(long long pieces, void** a) { EACH(descend(P(0), P(1), P(2), P(3), P(4), P(5), L(6), P(7), L(8), I(9), L(10), I(11), *(double**)a[12])) }
         """;
 
     private static readonly Lazy<nint> Library = new(Build);
@@ -51,8 +54,8 @@ internal sealed unsafe class HostKernels : RoundingKernels
         return new HostKernels();
     }
 
-    protected override void Launch(string name, long threads, void** arguments) =>
-        ((delegate* unmanaged<long, void**, void>)NativeLibrary.GetExport(Library.Value, "launch_" + name))(threads, arguments);
+    protected override void Launch(string name, long pieces, void** arguments) =>
+        ((delegate* unmanaged<long, void**, void>)NativeLibrary.GetExport(Library.Value, "launch_" + name))(pieces, arguments);
 
     private static nint Build()
     {

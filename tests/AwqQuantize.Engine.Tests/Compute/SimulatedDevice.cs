@@ -14,7 +14,7 @@ internal sealed class SimulatedDevice(long limit, int index = 0, ScalarType forw
 
     public override bool IsHost => false;
 
-    public override ScalarType ForwardType => forwardType;
+    public override ScalarType ForwardType(int width) => forwardType;
 
     public override long FreeMemory => (claimed ?? limit) - Used;
 

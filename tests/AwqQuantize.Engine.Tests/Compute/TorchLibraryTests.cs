@@ -30,6 +30,11 @@ public sealed partial class TorchLibraryTests : IDisposable
         Assert.Equal("2.10.1+cu128", found.Version);
     }
 
+    [Theory]
+    [InlineData("2.10.0")]
+    [InlineData("2.11.0+cu130")]
+    public void VersionsThatWereSeenToWorkAreTaken(string version) => Assert.True(TorchLibrary.Fits(version));
+
     [Fact]
     public void AnUnpackedLibtorchNamesItsVersionInAFile()
     {
@@ -51,6 +56,16 @@ public sealed partial class TorchLibraryTests : IDisposable
         Assert.Contains(version, error.Message);
         Assert.Contains(TorchLibrary.NeededVersion, error.Message);
         Assert.Contains("pip install", error.Remedy);
+    }
+
+    /// <summary>Whoever compiles TorchSharp's library for the PyTorch at hand can use that, whatever its version.</summary>
+    [Fact]
+    public void AnotherVersionIsTakenWithALibraryOfTorchSharpsMadeForIt()
+    {
+        Lay("torch", "version.py", "__version__ = '2.12.0+cu130'\n");
+        Assert.Contains(TorchLibrary.Bridge, Assert.Throws<AwqException>(() => TorchLibrary.Find(temporary.Path)).Remedy);
+        File.WriteAllText(Path.Combine(temporary.Path, "torch", "lib", TorchLibrary.Bridge), "");
+        Assert.Equal("2.12.0+cu130", TorchLibrary.Find(temporary.Path).Version);
     }
 
     [Fact]

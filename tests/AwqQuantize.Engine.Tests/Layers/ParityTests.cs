@@ -1,3 +1,5 @@
+using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Tests.Compute;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -17,12 +19,22 @@ public sealed class ParityTests
     {
         if (NotYet.Contains(name))
             Assert.Skip($"{name} has no description yet");
+        Compare(name, ComputeDevice.Host);
+    }
+
+    /// <summary>The same on the first GPU, in float32 as well.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void OnAGpuTheyAreToo(string name) => Compare(name, Gpu.Require());
+
+    private static void Compare(string name, ComputeDevice device)
+    {
         using var scope = NewDisposeScope();
-        using var tiny = TinyModel.Open(name);
+        using var tiny = TinyModel.Open(name, device);
         Assert.True(tiny.Graph.UnreadConfigKeys.Count == 0, $"nothing reads the config keys {string.Join(", ", tiny.Graph.UnreadConfigKeys)}");
         var ids = tiny.Ids;
         var hidden = tiny.Model.Embed(ids);
-        AssertClose(tiny.Float("hidden_states.0"), hidden, "the embedding");
+        AssertClose(tiny.Float("hidden_states.0"), hidden.cpu(), "the embedding");
         for (var i = 0; i < tiny.Graph.LayerCount; i++)
         {
             using var layer = tiny.Model.LoadLayer(i);
@@ -30,9 +42,9 @@ public sealed class ParityTests
             var next = layer.Forward(hidden);
             Assert.True(before.equal(hidden).all().item<bool>(), $"layer {i} changed its input");
             hidden = next;
-            AssertClose(tiny.Float($"hidden_states.{i + 1}"), hidden, $"layer {i}");
+            AssertClose(tiny.Float($"hidden_states.{i + 1}"), hidden.cpu(), $"layer {i}");
         }
-        var logits = tiny.Model.Logits(hidden);
+        var logits = tiny.Model.Logits(hidden).cpu();
         var expected = tiny.Float("logits");
         var worst = logits.sub(expected).abs().max().item<float>();
         Assert.True(worst < 1e-3, $"logits differ by {worst}");

@@ -1,5 +1,6 @@
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -12,13 +13,14 @@ internal sealed class TinyModel : IDisposable
     private readonly ModelFolder folder;
     private readonly SafetensorsFile reference;
 
-    public TinyModel(string path, ArchitectureCatalog catalog)
+    /// <param name="device">Where its layers run; the CPU where none is given. Float32 in any case.</param>
+    public TinyModel(string path, ArchitectureCatalog catalog, ComputeDevice? device = null)
     {
         folder = ModelFolder.Open(path);
         reference = SafetensorsFile.Open(Path.Combine(path, "reference.safetensors"));
         Source = new FolderTensorSource(folder);
         Graph = catalog.Resolve(folder.Config.Root, Source.Shapes);
-        Model = DecoderModel.Open(Graph, Source, CPU);
+        Model = DecoderModel.Open(Graph, Source, device ?? ComputeDevice.Host, exact: true);
     }
 
     public FolderTensorSource Source { get; }
@@ -33,7 +35,7 @@ internal sealed class TinyModel : IDisposable
     public static IEnumerable<string> Cases => Directory.GetDirectories(Root)
         .Where(d => File.Exists(Path.Combine(d, "reference.safetensors"))).Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal);
 
-    public static TinyModel Open(string name) => new(Path.Combine(Root, name), Repository.Catalog);
+    public static TinyModel Open(string name, ComputeDevice? device = null) => new(Path.Combine(Root, name), Repository.Catalog, device);
 
     public Tensor Ids
     {

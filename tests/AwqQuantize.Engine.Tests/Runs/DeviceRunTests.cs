@@ -47,6 +47,24 @@ public sealed class DeviceRunTests : IDisposable
         Assert.True(Agreement(onCpu.Path, onDevice.Path, "model.layers.0.self_attn.q_proj.qweight") > 0.97);
     }
 
+    [Theory]
+    [InlineData(16)]
+    [InlineData(94)]
+    public void AGpuMakesTheModelThatTheCpuMakes(int rows)
+    {
+        QuantizationOptions More(QuantizationOptions o) => o with { SampleCount = rows, SequenceLength = 256 };
+        var team = DeviceTeam.Of(Gpu.Require());
+        var (onCpu, _) = Run("cpu", null, More);
+        var (onGpu, _) = Run("gpu", team, More);
+        var (again, _) = Run("again", team, More);
+        var (expected, found) = (Groups(onCpu), Groups(onGpu));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(onGpu.Path, "model.safetensors")), File.ReadAllBytes(Path.Combine(again.Path, "model.safetensors")));
+        var first = onCpu.Layers[0].Groups.Count;
+        Assert.Equal(expected.Take(first).Select(g => (g.Kind, g.Ratio)), found.Take(first).Select(g => (g.Kind, g.Ratio)));
+        Assert.InRange(Kl(onGpu.Path) / Kl(onCpu.Path), 0.8, 1.1);
+        Assert.True(Agreement(onCpu.Path, onGpu.Path, "model.layers.0.self_attn.q_proj.qweight") > 0.97);
+    }
+
     [Fact]
     public void TheSameDeviceGivesTheSameBytes()
     {
@@ -140,8 +158,10 @@ public sealed class DeviceRunTests : IDisposable
     [Fact]
     public void ForwardsInHalfPrecisionCostNothing()
     {
-        var (onCpu, _) = Run("cpu", null);
-        var (half, _) = Run("half", DeviceTeam.Of(new SimulatedDevice(Plenty, 0, ScalarType.BFloat16)));
+        // Of fewer tokens either is better now and then, by a third.
+        static QuantizationOptions Enough(QuantizationOptions o) => o with { SampleCount = 32 };
+        var (onCpu, _) = Run("cpu", null, Enough);
+        var (half, _) = Run("half", DeviceTeam.Of(new SimulatedDevice(Plenty, 0, ScalarType.BFloat16, HostKernels.Require())), Enough);
         Assert.NotEqual(File.ReadAllBytes(Path.Combine(onCpu.Path, "model.safetensors")), File.ReadAllBytes(Path.Combine(half.Path, "model.safetensors")));
         var (exact, rough) = (Kl(onCpu.Path), Kl(half.Path));
         Assert.True(rough <= exact * 1.1, $"KL {rough} after forwards in bfloat16, {exact} on the CPU");

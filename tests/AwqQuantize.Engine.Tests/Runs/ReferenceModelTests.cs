@@ -1,7 +1,9 @@
 using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Engine.Tests.Compute;
 using AwqQuantize.Engine.Tests.Layers;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -30,6 +32,18 @@ public sealed class ReferenceModelTests : IDisposable
         }
     }
 
+    /// <summary>The first GPU makes what the CPU makes, measured on the CPU.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void OnAGpuItIsAsGoodAsOnTheCpu(string name)
+    {
+        var team = DeviceTeam.Of(Gpu.Require());
+        var options = Options(name, "cpu", 32) with { CalibrationData = [Tokens(name, 1)] };
+        var onCpu = Divergence(name, options);
+        var onGpu = Divergence(name, options with { OutputPath = temporary.File("gpu") }, team);
+        Assert.InRange(onGpu / onCpu, 0.5, 1.25);
+    }
+
     [Theory]
     [MemberData(nameof(Cases))]
     public void QuantisesInGroupsOf128UnderTheNamesThatReadersExpect(string name)
@@ -51,9 +65,9 @@ public sealed class ReferenceModelTests : IDisposable
     }
 
     /// <summary>Mean KL divergence of the finished folder's logits from the reference's.</summary>
-    private static double Divergence(string name, QuantizationOptions options)
+    private static double Divergence(string name, QuantizationOptions options, DeviceTeam? team = null)
     {
-        QuantizationRun.Execute(options, new RecordingObserver(), default);
+        QuantizationRun.Execute(options, new RecordingObserver(), default, null, team);
         using var guard = no_grad();
         using var scope = NewDisposeScope();
         using var reference = TinyModel.Open(name);

@@ -1,8 +1,31 @@
 // The element-wise core of rounding in one launch each, for NVRTC. Written in what C++ and CUDA have in common: a host compiler makes
-// the same functions of it, which is how tests run them. Every thread owns what it writes; sums are made in the order of the columns,
-// and products and sums are not contracted, as the operations that these take the place of have it.
+// the same functions of it, which is how tests run them. A row, or a group, belongs to the LANES threads of one warp: column i to lane
+// i % LANES, which keeps it in register i / LANES; a host has one lane. Products and sums are not contracted, as the operations that
+// these take the place of have it.
 
+#ifndef LANES
+#define LANES 32
+#endif
 #define MOST_COLUMNS 128
+#define SLOTS (MOST_COLUMNS / LANES)
+#define WARP 0xffffffffu
+
+static __device__ long long piece()
+{
+    return ((long long)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
+}
+
+static __device__ int lane_of()
+{
+    return threadIdx.x % LANES;
+}
+
+static __device__ float total(float value)
+{
+    for (int other = LANES / 2; other > 0; other /= 2)
+        value += __shfl_xor_sync(WARP, value, other);
+    return value;
+}
 
 // To float16 and back, half to even, kept away from 0 and infinity: a group's scale as the file stores it.
 static __device__ float storable(float value)
@@ -37,27 +60,32 @@ static __device__ void span(float low, float high, float* scale, float* zero)
 static __device__ float range_loss(const float* w, const float* importance, int size, float scale, float zero)
 {
     float inverse = 1.0f / scale, low = -zero, high = low + 15.0f, sum = 0.0f;
-    for (int i = 0; i < size; i++)
+    for (int i = lane_of(); i < size; i += LANES)
     {
         float miss = w[i] - fminf(fmaxf(rintf(w[i] * inverse), low), high) * scale;
         sum += miss * miss * importance[i];
     }
-    return sum;
+    return total(sum);
 }
 
-// Scale and zero point of each group of each row; one thread a group.
+// Scale and zero point of each group of each row.
 // w [rows, groups * size], importance [groups * size] or null, scales and zeros [rows, groups].
 extern "C" __global__ void fit(const float* w, const float* importance, long long rows, int groups, int size, float* scales, float* zeros)
 {
-    long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    long long at = piece();
     if (at >= rows * groups)
         return;
     w += at * size;
     float low = w[0], high = w[0];
-    for (int i = 1; i < size; i++)
+    for (int i = lane_of(); i < size; i += LANES)
     {
         low = fminf(low, w[i]);
         high = fmaxf(high, w[i]);
+    }
+    for (int other = LANES / 2; other > 0; other /= 2)
+    {
+        low = fminf(low, __shfl_xor_sync(WARP, low, other));
+        high = fmaxf(high, __shfl_xor_sync(WARP, high, other));
     }
     float scale, zero;
     span(low, high, &scale, &zero);
@@ -95,103 +123,179 @@ extern "C" __global__ void fit(const float* w, const float* importance, long lon
                 }
             }
     }
-    scales[at] = scale;
-    zeros[at] = zero;
-}
-
-// Rounds a block of columns from the last to the first, each to a target that makes up for the errors before it; one thread a row.
-// targets, w, scale, zero, codes, errors, misses [width, rows]; factors [width] or null; factor: the block's corner of [n, n].
-extern "C" __global__ void compensate(const float* targets, const float* w, const float* factors, const float* scale, const float* zero,
-    const float* factor, long long n, int width, long long rows, float* codes, float* errors, float* misses)
-{
-    long long row = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (row >= rows)
-        return;
-    float target[MOST_COLUMNS];
-    for (int k = 0; k < width; k++)
-        target[k] = targets[k * rows + row];
-    for (int k = width - 1; k >= 0; k--)
+    if (lane_of() == 0)
     {
-        long long at = k * rows + row;
-        float own = factors ? target[k] * factors[k] : target[k], point = zero[at], grid = scale[at];
-        float code = fminf(fmaxf(rintf(own * (1.0f / grid)) + point, 0.0f), 15.0f);
-        float value = (code - point) * grid;
-        if (factors)
-            value /= factors[k];
-        float error = w[at] - value;
-        codes[at] = code;
-        errors[at] = error;
-        misses[at] = target[k] - value;
-        const float* line = factor + k * n;
-        for (int m = 0; m < k; m++)
-            target[m] += error * line[m];
+        scales[at] = scale;
+        zeros[at] = zero;
     }
 }
 
-// Improves one group of each row: its scale by least squares, then its codes one by one; one thread a row.
+// Rounds a block of columns from the last to the first, each to a target that makes up for the errors before it. Rows may be those of
+// several sets of factors, one set after another.
+// targets, w, scale, zero, codes, errors, misses [width, rows]; factors [width, sets] or null; factor: the block's corner of [n, n].
+extern "C" __global__ void compensate(const float* targets, const float* w, const float* factors, int sets, const float* scale, const float* zero,
+    const float* factor, long long n, int width, long long rows, float* codes, float* errors, float* misses)
+{
+    long long row = piece();
+    if (row >= rows)
+        return;
+    int lane = lane_of(), set = factors ? (int)(row / (rows / sets)) : 0;
+    float target[SLOTS], weight[SLOTS], grid[SLOTS], point[SLOTS], stretch[SLOTS], code[SLOTS], error[SLOTS], miss[SLOTS];
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; slot++)
+    {
+        int k = slot * LANES + lane;
+        long long at = k * rows + row;
+        target[slot] = k < width ? targets[at] : 0.0f;
+        weight[slot] = k < width ? w[at] : 0.0f;
+        grid[slot] = k < width ? scale[at] : 1.0f;
+        point[slot] = k < width ? zero[at] : 0.0f;
+        stretch[slot] = factors && k < width ? factors[(long long)k * sets + set] : 1.0f;
+    }
+#pragma unroll
+    for (int slot = SLOTS - 1; slot >= 0; slot--)
+        for (int turn = LANES - 1; turn >= 0; turn--)
+        {
+            int k = slot * LANES + turn;
+            if (k >= width)
+                continue;
+            // All lanes compute, and the one whose turn it is keeps the result and hands its error around.
+            float own = factors ? target[slot] * stretch[slot] : target[slot];
+            float rounded = fminf(fmaxf(rintf(own * (1.0f / grid[slot])) + point[slot], 0.0f), 15.0f);
+            float value = (rounded - point[slot]) * grid[slot];
+            if (factors)
+                value /= stretch[slot];
+            float missed = weight[slot] - value;
+            if (lane == turn)
+            {
+                code[slot] = rounded;
+                error[slot] = missed;
+                miss[slot] = target[slot] - value;
+            }
+            missed = __shfl_sync(WARP, missed, turn);
+            const float* line = factor + k * n;
+#pragma unroll
+            for (int other = 0; other <= slot; other++)
+            {
+                int m = other * LANES + lane;
+                if (m < k)
+                    target[other] += missed * line[m];
+            }
+        }
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; slot++)
+    {
+        int k = slot * LANES + lane;
+        if (k >= width)
+            continue;
+        long long at = k * rows + row;
+        codes[at] = code[slot];
+        errors[at] = error[slot];
+        misses[at] = miss[slot];
+    }
+}
+
+// Improves one group of each row: its scale by least squares, then its codes one by one.
 // centred (codes minus zero point), gradient, bent (centred times own) [rows, size]; own [size, size]; scale, zero [rows] with a stride;
 // error [rows, size] with a stride between rows; gains [rows].
 extern "C" __global__ void descend(float* centred, const float* gradient, const float* bent, const float* own, float* scale, const float* zero,
     long long stride, float* error, long long error_stride, int size, long long rows, int refit, double* gains)
 {
-    long long row = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    long long row = piece();
     if (row >= rows)
         return;
+    int lane = lane_of();
     centred += row * size;
     gradient += row * size;
     bent += row * size;
     error += row * error_stride;
-    float slope[MOST_COLUMNS], grid = scale[row * stride], low = -zero[row * stride], high = low + 15.0f;
+    float code[SLOTS], slope[SLOTS], wrong[SLOTS], curve[SLOTS], grid = scale[row * stride], low = -zero[row * stride], high = low + 15.0f;
     double gain = 0.0;
-    for (int i = 0; i < size; i++)
-        slope[i] = gradient[i];
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; slot++)
+    {
+        int i = slot * LANES + lane;
+        code[slot] = i < size ? centred[i] : 0.0f;
+        slope[slot] = i < size ? gradient[i] : 0.0f;
+        wrong[slot] = i < size ? error[i] : 0.0f;
+        curve[slot] = i < size ? own[(long long)i * size + i] : 1.0f;
+    }
     if (refit)
     {
         float along = 0.0f, bend = 0.0f;
-        for (int i = 0; i < size; i++)
+#pragma unroll
+        for (int slot = 0; slot < SLOTS; slot++)
         {
-            along += centred[i] * slope[i];
-            bend += centred[i] * bent[i];
+            int i = slot * LANES + lane;
+            along += code[slot] * slope[slot];
+            bend += code[slot] * (i < size ? bent[i] : 0.0f);
         }
+        along = total(along);
+        bend = total(bend);
         if (bend > 0.0f)
         {
             float refitted = storable(fmaxf(grid - along / bend, grid * 0.5f)), step = refitted - grid;
             float change = step * along * 2.0f + step * step * bend;
             if (change < 0.0f)
             {
-                gain -= change;
-                for (int i = 0; i < size; i++)
+                gain -= lane == 0 ? change : 0.0f;
+#pragma unroll
+                for (int slot = 0; slot < SLOTS; slot++)
                 {
-                    slope[i] += bent[i] * step;
-                    error[i] += centred[i] * step;
+                    int i = slot * LANES + lane;
+                    slope[slot] += (i < size ? bent[i] : 0.0f) * step;
+                    wrong[slot] += code[slot] * step;
                 }
                 grid = refitted;
-                scale[row * stride] = refitted;
+                if (lane == 0)
+                    scale[row * stride] = refitted;
             }
         }
     }
     for (int pass = 0; pass < 3; pass++)
     {
         int moved = 0;
-        for (int i = 0; i < size; i++)
-        {
-            const float* line = own + (long long)i * size;
-            float code = centred[i], bend = line[i];
-            float wanted = fminf(fmaxf(rintf(code - slope[i] / (grid * bend)), low), high);
-            if (wanted == code)
-                continue;
-            float step = (wanted - code) * grid, change = (slope[i] * 2.0f + step * bend) * step;
-            if (!(change < 0.0f))
-                continue;
-            gain -= change;
-            centred[i] = wanted;
-            error[i] += step;
-            for (int j = 0; j < size; j++)
-                slope[j] += step * line[j];
-            moved = 1;
-        }
+#pragma unroll
+        for (int slot = 0; slot < SLOTS; slot++)
+            for (int turn = 0; turn < LANES && slot * LANES + turn < size; turn++)
+            {
+                float wanted = fminf(fmaxf(rintf(code[slot] - slope[slot] / (grid * curve[slot])), low), high);
+                float step = (wanted - code[slot]) * grid, change = (slope[slot] * 2.0f + step * curve[slot]) * step;
+                int moves = wanted != code[slot] && change < 0.0f;
+                if (lane == turn && moves)
+                {
+                    gain -= change;
+                    code[slot] = wanted;
+                    wrong[slot] += step;
+                }
+                step = __shfl_sync(WARP, moves ? step : 0.0f, turn);
+                if (step == 0.0f)
+                    continue;
+                const float* line = own + (long long)(slot * LANES + turn) * size;
+#pragma unroll
+                for (int other = 0; other < SLOTS; other++)
+                {
+                    int j = other * LANES + lane;
+                    if (j < size)
+                        slope[other] += step * line[j];
+                }
+                moved = 1;
+            }
         if (!moved)
             break;
     }
-    gains[row] = gain;
+#pragma unroll
+    for (int slot = 0; slot < SLOTS; slot++)
+    {
+        int i = slot * LANES + lane;
+        if (i < size)
+        {
+            centred[i] = code[slot];
+            error[i] = wrong[slot];
+        }
+    }
+    for (int other = LANES / 2; other > 0; other /= 2)
+        gain += __shfl_xor_sync(WARP, gain, other);
+    if (lane == 0)
+        gains[row] = gain;
 }
