@@ -87,8 +87,8 @@ internal static class DeviceBenchmark
         var options = new QuantizationOptions { ModelPath = SamplePath, ModuleRoot = Module, GroupSize = shape.GroupSize };
         var memory = new MemoryEstimate(graph, options, rows, Length);
         var (free, kept) = (team.Lead.FreeMemory, options.Settings.KeptInputBytes);
-        var batching = (team.Lead.IsHost ? null : Batching.ForDevice(memory, rows, Length, team.Members.Count, free, kept)) ?? Batching.Choose(memory, rows, Length, HostMemory.Free(), kept, out _);
-        var layerMemory = memory.OnDevice(batching.RowsAtOnce, batching.KeptInputBytes);
+        var batching = (team.Lead.IsHost ? null : Batching.ForDevice(memory, rows, Length, team, free, kept)) ?? Batching.Choose(memory, rows, Length, HostMemory.Free(), kept, out _);
+        var layerMemory = memory.OnDevice(team.Lead, batching.RowsAtOnce, batching.KeptInputBytes);
         var onDevice = !team.Lead.IsHost && layerMemory + memory.HiddenStates < free * 0.9;
         using var model = DecoderModel.Open(graph, shape.Model, team.Lead);
         using var hidden = HiddenStates.Place(rows, Length, graph.HiddenSize, team.Lead, onDevice, null, Console.WriteLine);

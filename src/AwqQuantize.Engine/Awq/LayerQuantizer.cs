@@ -158,7 +158,7 @@ public sealed partial class LayerQuantizer(
         return work();
     }));
 
-    private long ForwardBytes(int rows) => StageMemory.Forward(layer.Graph, rows, hidden.Length, hidden.Width);
+    private long ForwardBytes(int rows) => StageMemory.Forward(layer.Graph, rows, hidden.Length, layer.Weights.ForwardType);
 
     private Curvature Factor(InputStatistics statistics)
     {

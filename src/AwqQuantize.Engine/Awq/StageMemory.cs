@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Architectures;
+using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Awq;
 
@@ -8,9 +9,12 @@ namespace AwqQuantize.Engine.Awq;
 /// </summary>
 internal static class StageMemory
 {
-    /// <summary>A forward of some rows: what the widest linear reads and gives, and the residual stream with its norms.</summary>
-    public static long Forward(LayerGraph layer, int rows, int length, int width) =>
-        4L * rows * length * (3L * layer.Linears.Select(l => Math.Max(l.In, l.Out)).DefaultIfEmpty(1).Max() + 4L * width);
+    /// <summary>
+    /// A forward of some rows: what the widest linear reads and gives, and the residual stream with its norms; where products are
+    /// made in half precision, their copies as well.
+    /// </summary>
+    public static long Forward(LayerGraph layer, int rows, int length, ScalarType type) =>
+        4L * rows * length * ((type == ScalarType.Float32 ? 3L : 4L) * layer.Linears.Select(l => Math.Max(l.In, l.Out)).DefaultIfEmpty(1).Max() + 4L * layer.HiddenSize);
 
     /// <summary>A Gram matrix while it is summed up.</summary>
     public static long Gram(long channels) => 4 * channels * channels;

@@ -216,34 +216,39 @@ internal static unsafe class TensorRounding
         {
             using var outer = NewDisposeScope();
             var first = Math.Max(0, behind - Stretch);
-            var wanted = w.narrow(0, first, behind - first).clone();
+            var count = behind - first;
+            var targets = w.narrow(0, first, count).clone();
             if (behind < n)
-                wanted.addmm_(curvature.Factor.narrow(0, behind, n - behind).narrow(1, first, behind - first).t(), errors.narrow(0, behind, n - behind), 1, 1);
-            for (var end = behind; end > first; end -= Block)
-                CompensateBlock(Math.Max(first, end - Block), end, behind, wanted.narrow(0, Math.Max(first, end - Block) - first, end - Math.Max(first, end - Block)));
-        }
-        into.Codes.index_copy_(1, order, codes.t().contiguous());
-        return losses.cpu().data<double>().ToArray();
-
-        void CompensateBlock(long start, long end, long behind, Tensor targets)
-        {
-            using var inner = NewDisposeScope();
-            var width = end - start;
-            if (end < behind)
-                targets.addmm_(curvature.Factor.narrow(0, end, behind - end).narrow(1, start, width).t(), errors.narrow(0, end, behind - end), 1, 1);
-            var groups = group.narrow(0, start, width);
+                targets.addmm_(curvature.Factor.narrow(0, behind, n - behind).narrow(1, first, count).t(), errors.narrow(0, behind, n - behind), 1, 1);
+            var groups = group.narrow(0, first, count);
             var scale = into.Scales.index_select(1, groups).t().contiguous();
             var zero = into.Zeros.index_select(1, groups).t().contiguous();
             var misses = empty_like(targets);
-            if (kernels is not null)
-                kernels.Compensate(targets, w.narrow(0, start, width), factors?.narrow(0, start, width), scale, zero, curvature.Factor, start,
-                    codes.narrow(0, start, width), errors.narrow(0, start, width), misses);
-            // One multiplication to a code and one back from it, as the loops have it: s / scale would be rounded differently.
-            var inverse = scale.reciprocal();
-            for (var k = kernels is null ? width - 1 : -1; k >= 0; k--)
-                RoundColumn(k, start, targets, w, factors, inverse, scale, zero, curvature.Factor, codes, errors, misses);
-            losses.add_(misses.mul_(misses).mul_(pivots.narrow(0, start, width).unsqueeze(1)).view(width, sets, -1).sum([0L, 2L], false, ScalarType.Float64), One);
+            for (var end = count; end > 0; end -= Block)
+            {
+                using var inner = NewDisposeScope();
+                var start = Math.Max(0, end - Block);
+                Tensor Own(Tensor columns) => columns.narrow(0, start, end - start);
+                if (end < count)
+                    Own(targets).addmm_(curvature.Factor.narrow(0, first + end, count - end).narrow(1, first + start, end - start).t(), errors.narrow(0, first + end, count - end), 1, 1);
+                if (kernels is not null)
+                    kernels.Compensate(Own(targets), w.narrow(0, first + start, end - start), factors?.narrow(0, first + start, end - start), Own(scale), Own(zero), curvature.Factor, first + start,
+                        codes.narrow(0, first + start, end - start), errors.narrow(0, first + start, end - start), Own(misses));
+                else
+                    CompensateBlock(first + start, Own(targets), w, factors, Own(scale), Own(zero), curvature.Factor, codes, errors, Own(misses));
+            }
+            losses.add_(misses.mul_(misses).mul_(pivots.narrow(0, first, count).unsqueeze(1)).view(count, sets, -1).sum([0L, 2L], false, ScalarType.Float64), One);
         }
+        into.Codes.index_copy_(1, order, codes.t().contiguous());
+        return losses.cpu().data<double>().ToArray();
+    }
+
+    private static void CompensateBlock(long start, Tensor targets, Tensor w, Tensor? factors, Tensor scale, Tensor zero, Tensor factor, Tensor codes, Tensor errors, Tensor misses)
+    {
+        // One multiplication to a code and one back from it, as the loops have it: s / scale would be rounded differently.
+        var inverse = scale.reciprocal();
+        for (var k = targets.shape[0] - 1; k >= 0; k--)
+            RoundColumn(k, start, targets, w, factors, inverse, scale, zero, factor, codes, errors, misses);
     }
 
     private static void RoundColumn(long k, long start, Tensor targets, Tensor w, Tensor? factors, Tensor inverse, Tensor scale, Tensor zero,
@@ -270,7 +275,8 @@ internal static unsafe class TensorRounding
         using var scope = NewDisposeScope();
         long size = linear.GroupSize;
         var errors = linear.Dequantize().sub_(weights);
-        var gain = zeros(1, ScalarType.Float64, weights.device);
+        var gains = zeros(weights.shape[0], ScalarType.Float64, weights.device);
+        var change = empty(weights.shape[0], size, device: weights.device);
         for (var from = 0L; from < errors.shape[1]; from += Stretch)
         {
             using var outer = NewDisposeScope();
@@ -280,35 +286,32 @@ internal static unsafe class TensorRounding
             for (var at = 0L; at < columns.shape[1]; at += size)
             {
                 using var inner = NewDisposeScope();
-                var (left, changed) = (columns.shape[1] - at - size, errors.narrow(1, from + at, size));
-                var before = left > 0 ? changed.clone() : null;
-                DescendGroup((from + at) / size, columns.narrow(1, at, size), gradients.narrow(1, at, size).contiguous());
-                if (before is not null)
-                    gradients.narrow(1, at + size, left).addmm_(changed.sub(before), columns.narrow(0, from + at, size).narrow(1, at + size, left), 1, 1);
+                if (kernels is not null)
+                    kernels.Descend(linear.Codes, gradients, at, curvature.H, linear.Scales, linear.Zeros, (from + at) / size, errors, refitScales, change, gains);
+                else
+                    DescendGroup(linear, (from + at) / size, gradients.narrow(1, at, size).contiguous(), columns.narrow(0, from + at, size).narrow(1, at, size), errors, refitScales, change, gains);
+                if (columns.shape[1] - at - size is > 0 and var left)
+                    gradients.narrow(1, at + size, left).addmm_(change, columns.narrow(0, from + at, size).narrow(1, at + size, left), 1, 1);
             }
         }
-        return gain.item<double>();
+        return gains.sum().item<double>();
+    }
 
-        void DescendGroup(long g, Tensor columns, Tensor gradient)
-        {
-            var own = columns.narrow(0, g * size, size).contiguous();
-            var zero = linear.Zeros.narrow(1, g, 1);
-            var centred = linear.Codes.narrow(1, g * size, size).sub(zero);
-            if (kernels is not null)
-            {
-                var fallen = empty(weights.shape[0], ScalarType.Float64, weights.device);
-                kernels.Descend(centred, gradient, centred.mm(own), own, linear.Scales, linear.Zeros, g, errors, refitScales, fallen);
-                gain.add_(fallen.sum(), One);
-                linear.Codes.narrow(1, g * size, size).copy_(centred.add_(zero, One));
-                return;
-            }
-            var error = errors.narrow(1, g * size, size);
-            var scale = linear.Scales.narrow(1, g, 1);
-            if (refitScales)
-                gain.add_(Refit(scale, centred, gradient, centred.mm(own), error), One);
-            gain.add_(MoveCodes(centred, gradient, own, scale, zero, error), One);
-            linear.Codes.narrow(1, g * size, size).copy_(centred.add_(zero, One));
-        }
+    /// <param name="gradient">[rows, size]; overwritten.</param>
+    /// <param name="own">[size, size] of the curvature.</param>
+    /// <param name="change">[rows, size]; overwritten with what the errors changed by.</param>
+    /// <param name="gains">[rows]; what the loss fell by is added.</param>
+    private static void DescendGroup(TensorLinear linear, long g, Tensor gradient, Tensor own, Tensor errors, bool refitScales, Tensor change, Tensor gains)
+    {
+        long size = linear.GroupSize;
+        var (error, zero, scale) = (errors.narrow(1, g * size, size), linear.Zeros.narrow(1, g, 1), linear.Scales.narrow(1, g, 1));
+        var centred = linear.Codes.narrow(1, g * size, size).sub(zero);
+        change.copy_(error);
+        if (refitScales)
+            gains.add_(Refit(scale, centred, gradient, centred.mm(own), error), One);
+        gains.add_(MoveCodes(centred, gradient, own, scale, zero, error), One);
+        linear.Codes.narrow(1, g * size, size).copy_(centred.add_(zero, One));
+        change.neg_().add_(error, One);
     }
 
     /// <summary>d loss / d scale = 2 c·v, second derivative 2 cᵀHc.</summary>
@@ -326,7 +329,7 @@ internal static unsafe class TensorRounding
         gradient.add_(bent.mul(step), One);
         error.add_(centred.mul(step), One);
         scale.add_(step, One);
-        return where(better, change, zeros_like(change)).sum(ScalarType.Float64).neg_().MoveToOuterDisposeScope();
+        return where(better, change, zeros_like(change)).squeeze(1).neg_().MoveToOuterDisposeScope();
     }
 
     private static Tensor MoveCodes(Tensor centred, Tensor gradient, Tensor own, Tensor scale, Tensor zero, Tensor error)
@@ -359,7 +362,7 @@ internal static unsafe class TensorRounding
             if (moved.item<float>() == 0)
                 break;
         }
-        return gains.sum(ScalarType.Float64).MoveToOuterDisposeScope();
+        return gains.MoveToOuterDisposeScope();
     }
 
     private static double Loss(Tensor error, Curvature curvature) => error.mm(curvature.H).mul_(error).sum(ScalarType.Float64).item<double>();

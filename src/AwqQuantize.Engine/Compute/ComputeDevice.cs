@@ -28,6 +28,9 @@ public abstract class ComputeDevice
     /// <summary>Most bytes of the device's own memory that were taken since it was opened; 0 for the host, whose processes are asked themselves.</summary>
     public virtual long PeakMemory => 0;
 
+    /// <summary>Bytes of its memory that the libraries take for themselves once they are used.</summary>
+    public virtual long Overhead => 0;
+
     /// <summary>What the products of a forward are made in; they are summed up in float32, and results are float32.</summary>
     /// <param name="width">Of the model's hidden states.</param>
     public virtual ScalarType ForwardType(int width) => ScalarType.Float32;

@@ -55,6 +55,9 @@ internal sealed class CudaDevice : ComputeDevice
     /// <remarks>What is gone from the GPU's memory since it was opened, at the ends of stages: torch's allocator keeps what it had, so that is its peak.</remarks>
     public override long PeakMemory => Math.Max(peak, freeAtFirst - FreeMemory);
 
+    /// <remarks>Kernels are loaded when they are first needed, and cuBLAS and cuSOLVER have rooms of their own: measured on an H200 with a tiny model.</remarks>
+    public override long Overhead => 350L << 20;
+
     public override IDisposable Reserve(long bytes) => new Stage(this);
 
     public override IDisposable? Pin(Tensor host) => TensorMemory.Address(host) is var address && address != 0

@@ -32,15 +32,16 @@ public interface IRoundingKernels
     void Compensate(Tensor targets, Tensor weights, Tensor? factors, Tensor scale, Tensor zero, Tensor factor, long start, Tensor codes, Tensor errors, Tensor misses);
 
     /// <summary>Improves one group of each row.</summary>
-    /// <param name="centred">[rows, size]; codes minus zero points, changed.</param>
-    /// <param name="gradient">[rows, size].</param>
-    /// <param name="bent">[rows, size]; centred · own.</param>
-    /// <param name="own">[size, size].</param>
+    /// <param name="codes">[rows, n]; the group's columns are changed.</param>
+    /// <param name="gradients">[rows, any width], the group's from column <paramref name="at"/> on.</param>
+    /// <param name="at">Where the group's gradients begin.</param>
+    /// <param name="h">[n, n], of which the group's own block is read.</param>
     /// <param name="scales">[rows, groups]; one column of it is changed where <paramref name="refit"/> says so.</param>
     /// <param name="zeros">[rows, groups].</param>
     /// <param name="group">Which.</param>
-    /// <param name="errors">[rows, groups · size]; the group's columns are changed.</param>
+    /// <param name="errors">[rows, n]; the group's columns are changed.</param>
     /// <param name="refit">Whether scales may change.</param>
-    /// <param name="gains">[rows] float64; overwritten with what the loss fell by.</param>
-    void Descend(Tensor centred, Tensor gradient, Tensor bent, Tensor own, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor gains);
+    /// <param name="change">[rows, group size]; overwritten with what the errors changed by.</param>
+    /// <param name="gains">[rows] float64; what the loss fell by is added.</param>
+    void Descend(Tensor codes, Tensor gradients, long at, Tensor h, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor change, Tensor gains);
 }

@@ -33,15 +33,15 @@ internal abstract unsafe class RoundingKernels : IRoundingKernels
         Launch("compensate", rows, arguments);
     }
 
-    public void Descend(Tensor centred, Tensor gradient, Tensor bent, Tensor own, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor gains)
+    public void Descend(Tensor codes, Tensor gradients, long at, Tensor h, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor change, Tensor gains)
     {
-        var (rows, size, groups, width) = (centred.shape[0], (int)centred.shape[1], scales.shape[1], errors.shape[1]);
+        var (rows, size, groups, n, width) = (codes.shape[0], (int)change.shape[1], scales.shape[1], codes.shape[1], gradients.shape[1]);
         if (size > IRoundingKernels.MostColumns)
             throw new ArgumentException($"A group has at most {IRoundingKernels.MostColumns} columns, not {size}.");
-        var refits = refit ? 1 : 0;
-        nint c = At(centred), g = At(gradient), b = At(bent), h = At(own), s = At(scales) + (nint)group * sizeof(float), z = At(zeros) + (nint)group * sizeof(float),
-            e = At(errors) + (nint)group * size * sizeof(float), gain = At(gains, ScalarType.Float64);
-        var arguments = stackalloc void*[] { &c, &g, &b, &h, &s, &z, &groups, &e, &width, &size, &rows, &refits, &gain };
+        var (refits, first) = (refit ? 1 : 0, (nint)group * size);
+        nint c = At(codes) + first * sizeof(float), g = At(gradients) + (nint)at * sizeof(float), v = At(h) + (first * (nint)n + first) * sizeof(float),
+            s = At(scales) + (nint)group * sizeof(float), z = At(zeros) + (nint)group * sizeof(float), e = At(errors) + first * sizeof(float), d = At(change), gain = At(gains, ScalarType.Float64);
+        var arguments = stackalloc void*[] { &c, &g, &width, &v, &n, &s, &z, &groups, &e, &size, &rows, &refits, &d, &gain };
         Launch("descend", rows, arguments);
     }
 

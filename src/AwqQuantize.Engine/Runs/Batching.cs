@@ -1,3 +1,5 @@
+using AwqQuantize.Engine.Compute;
+
 namespace AwqQuantize.Engine.Runs;
 
 /// <summary>How much is worked on at once. It decides the order of sums, so a run that is taken up again keeps it.</summary>
@@ -18,16 +20,16 @@ public sealed record Batching(int RowsAtOnce, long KeptInputBytes)
     /// <param name="memory">Knows what each choice needs.</param>
     /// <param name="rows">Calibration rows.</param>
     /// <param name="length">Tokens per row.</param>
-    /// <param name="devices">How many share the rows.</param>
+    /// <param name="team">Who shares the rows.</param>
     /// <param name="free">Bytes that the device has.</param>
     /// <param name="keptInputs">Bytes of inputs that are kept where there is room.</param>
     /// <returns>Null where not even a single row fits: the layers will be worked on by the CPU.</returns>
-    public static Batching? ForDevice(MemoryEstimate memory, int rows, int length, int devices, long free, long keptInputs)
+    public static Batching? ForDevice(MemoryEstimate memory, int rows, int length, DeviceTeam team, long free, long keptInputs)
     {
         var room = (long)(free * Part);
         foreach (var kept in new[] { keptInputs, 0 })
-            for (var atOnce = Math.Max(1, Math.Min((rows + devices - 1) / devices, DeviceTokensAtOnce / Math.Max(1, length))); atOnce > 0; atOnce /= 2)
-                if (memory.OnDevice(atOnce, kept) <= room)
+            for (var atOnce = Math.Max(1, Math.Min((rows + team.Members.Count - 1) / team.Members.Count, DeviceTokensAtOnce / Math.Max(1, length))); atOnce > 0; atOnce /= 2)
+                if (memory.OnDevice(team.Lead, atOnce, kept) <= room)
                     return new Batching(atOnce, kept);
         return null;
     }

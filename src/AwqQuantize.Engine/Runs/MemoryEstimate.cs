@@ -1,5 +1,6 @@
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
+using AwqQuantize.Engine.Compute;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -60,13 +61,14 @@ public sealed class MemoryEstimate
     }
 
     /// <summary>Bytes that a device needs for the widest layer, hidden states apart.</summary>
+    /// <param name="device">Which.</param>
     /// <param name="rowsAtOnce">Rows that run together.</param>
     /// <param name="keptInputs">Most bytes of a block's last inputs that are kept.</param>
-    public long OnDevice(int rowsAtOnce, long keptInputs) => Distinct().Select(layer =>
+    public long OnDevice(ComputeDevice device, int rowsAtOnce, long keptInputs) => device.Overhead + Distinct().Select(layer =>
     {
         var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
         var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
-        var forward = StageMemory.Forward(layer, rowsAtOnce, length, graph.HiddenSize);
+        var forward = StageMemory.Forward(layer, rowsAtOnce, length, device.ForwardType(graph.HiddenSize));
         var most = forward;
         for (var block = 0; block < layer.BlockCount; block++)
         {

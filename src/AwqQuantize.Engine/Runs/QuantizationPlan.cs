@@ -117,9 +117,9 @@ public sealed record QuantizationPlan
         var start = Math.Max(resident, rows == 0 ? MemoryEstimate.FreshWithoutTorch : MemoryEstimate.FreshProcess);
         var batching = Batching.Choose(memory, rows, length, limit - start, options.Settings.KeptInputBytes, out var onDisk);
         var free = team is { Lead.IsHost: false } && rows > 0 ? team.Lead.FreeMemory : 0;
-        var there = free > 0 ? Batching.ForDevice(memory, rows, length, team!.Members.Count, free, options.Settings.KeptInputBytes) : null;
+        var there = free > 0 ? Batching.ForDevice(memory, rows, length, team!, free, options.Settings.KeptInputBytes) : null;
         batching = there ?? batching;
-        var onDevice = there is null ? 0 : memory.OnDevice(batching.RowsAtOnce, batching.KeptInputBytes);
+        var onDevice = there is null ? 0 : memory.OnDevice(team!.Lead, batching.RowsAtOnce, batching.KeptInputBytes);
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         foreach (var layer in graph.Layers)
         {

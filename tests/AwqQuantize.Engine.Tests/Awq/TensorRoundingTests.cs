@@ -184,8 +184,8 @@ public sealed unsafe class TensorRoundingTests
         public void Compensate(Tensor targets, Tensor weights, Tensor? factors, Tensor scale, Tensor zero, Tensor factor, long start, Tensor codes, Tensor errors, Tensor misses) =>
             right.Compensate(targets, weights, factors, scale, zero, zeros_like(factor), start, codes, errors, misses);
 
-        public void Descend(Tensor centred, Tensor gradient, Tensor bent, Tensor own, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor gains) =>
-            right.Descend(centred, gradient, bent, own, scales, zeros, group, errors, refit, gains);
+        public void Descend(Tensor codes, Tensor gradients, long at, Tensor h, Tensor scales, Tensor zeros, long group, Tensor errors, bool refit, Tensor change, Tensor gains) =>
+            right.Descend(codes, gradients, at, h, scales, zeros, group, errors, refit, change, gains);
     }
 
     private static SimulatedDevice Fused()

@@ -37,7 +37,7 @@ internal sealed unsafe class HostKernels : RoundingKernels
         #define EACH(call) for (long long t = 0; t < pieces; t++) { blockIdx.x = (unsigned int)t; call; }
         extern "C" void launch_fit(long long pieces, void** a) { EACH(fit(P(0), P(1), L(2), I(3), I(4), P(5), P(6))) }
         extern "C" void launch_compensate(long long pieces, void** a) { EACH(compensate(P(0), P(1), P(2), I(3), P(4), P(5), P(6), L(7), I(8), L(9), P(10), P(11), P(12))) }
-        extern "C" void launch_descend(long long pieces, void** a) { EACH(descend(P(0), P(1), P(2), P(3), P(4), P(5), L(6), P(7), L(8), I(9), L(10), I(11), *(double**)a[12])) }
+        extern "C" void launch_descend(long long pieces, void** a) { EACH(descend(P(0), P(1), L(2), P(3), L(4), P(5), P(6), L(7), P(8), I(9), L(10), I(11), P(12), *(double**)a[13])) }
         """;
 
     private static readonly Lazy<nint> Library = new(Build);

@@ -196,39 +196,53 @@ extern "C" __global__ void compensate(const float* targets, const float* w, cons
 }
 
 // Improves one group of each row: its scale by least squares, then its codes one by one.
-// centred (codes minus zero point), gradient, bent (centred times own) [rows, size]; own [size, size]; scale, zero [rows] with a stride;
-// error [rows, size] with a stride between rows; gains [rows].
-extern "C" __global__ void descend(float* centred, const float* gradient, const float* bent, const float* own, float* scale, const float* zero,
-    long long stride, float* error, long long error_stride, int size, long long rows, int refit, double* gains)
+// codes, error [rows, n], gradient [rows, with a stride], own: the group's corner of [n, n]; scale, zero [rows] with a stride;
+// change [rows, size]; gains [rows].
+extern "C" __global__ void descend(float* codes, const float* gradient, long long gradient_stride, const float* own, long long n, float* scale,
+    const float* zero, long long stride, float* error, int size, long long rows, int refit, float* change_of, double* gains)
 {
     long long row = piece();
     if (row >= rows)
         return;
     int lane = lane_of();
-    centred += row * size;
-    gradient += row * size;
-    bent += row * size;
-    error += row * error_stride;
-    float code[SLOTS], slope[SLOTS], wrong[SLOTS], curve[SLOTS], grid = scale[row * stride], low = -zero[row * stride], high = low + 15.0f;
+    codes += row * n;
+    error += row * n;
+    gradient += row * gradient_stride;
+    change_of += row * size;
+    float code[SLOTS], slope[SLOTS], wrong[SLOTS], curve[SLOTS], grid = scale[row * stride], point = zero[row * stride], low = -point, high = low + 15.0f;
     double gain = 0.0;
 #pragma unroll
     for (int slot = 0; slot < SLOTS; slot++)
     {
         int i = slot * LANES + lane;
-        code[slot] = i < size ? centred[i] : 0.0f;
+        code[slot] = i < size ? codes[i] - point : 0.0f;
         slope[slot] = i < size ? gradient[i] : 0.0f;
         wrong[slot] = i < size ? error[i] : 0.0f;
-        curve[slot] = i < size ? own[(long long)i * size + i] : 1.0f;
+        curve[slot] = i < size ? own[i * n + i] : 1.0f;
     }
     if (refit)
     {
-        float along = 0.0f, bend = 0.0f;
+        // The codes times the group's own corner.
+        float bent[SLOTS], along = 0.0f, bend = 0.0f;
+#pragma unroll
+        for (int slot = 0; slot < SLOTS; slot++)
+            bent[slot] = 0.0f;
+#pragma unroll
+        for (int slot = 0; slot < SLOTS; slot++)
+            for (int turn = 0; turn < LANES && slot * LANES + turn < size; turn++)
+            {
+                float one = __shfl_sync(WARP, code[slot], turn);
+                const float* line = own + (slot * LANES + turn) * n;
+#pragma unroll
+                for (int other = 0; other < SLOTS; other++)
+                    if (other * LANES + lane < size)
+                        bent[other] += one * line[other * LANES + lane];
+            }
 #pragma unroll
         for (int slot = 0; slot < SLOTS; slot++)
         {
-            int i = slot * LANES + lane;
             along += code[slot] * slope[slot];
-            bend += code[slot] * (i < size ? bent[i] : 0.0f);
+            bend += code[slot] * bent[slot];
         }
         along = total(along);
         bend = total(bend);
@@ -242,8 +256,7 @@ extern "C" __global__ void descend(float* centred, const float* gradient, const 
 #pragma unroll
                 for (int slot = 0; slot < SLOTS; slot++)
                 {
-                    int i = slot * LANES + lane;
-                    slope[slot] += (i < size ? bent[i] : 0.0f) * step;
+                    slope[slot] += bent[slot] * step;
                     wrong[slot] += code[slot] * step;
                 }
                 grid = refitted;
@@ -271,7 +284,7 @@ extern "C" __global__ void descend(float* centred, const float* gradient, const 
                 step = __shfl_sync(WARP, moves ? step : 0.0f, turn);
                 if (step == 0.0f)
                     continue;
-                const float* line = own + (long long)(slot * LANES + turn) * size;
+                const float* line = own + (slot * LANES + turn) * n;
 #pragma unroll
                 for (int other = 0; other < SLOTS; other++)
                 {
@@ -290,12 +303,13 @@ extern "C" __global__ void descend(float* centred, const float* gradient, const 
         int i = slot * LANES + lane;
         if (i < size)
         {
-            centred[i] = code[slot];
+            codes[i] = code[slot] + point;
+            change_of[i] = wrong[slot] - error[i];
             error[i] = wrong[slot];
         }
     }
     for (int other = LANES / 2; other > 0; other /= 2)
         gain += __shfl_xor_sync(WARP, gain, other);
     if (lane == 0)
-        gains[row] = gain;
+        gains[row] += gain;
 }
