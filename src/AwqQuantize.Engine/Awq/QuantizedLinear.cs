@@ -11,7 +11,7 @@ public sealed class QuantizedLinear
         if (columns % groupSize != 0)
             throw new ArgumentException($"{columns} columns are no multiple of the group size {groupSize}.");
         (Rows, Columns, GroupSize, Groups) = (rows, columns, groupSize, columns / groupSize);
-        Codes = new byte[(long)rows * columns];
+        Codes = GC.AllocateUninitializedArray<byte>(checked(rows * columns));
         Scales = new float[(long)rows * Groups];
         Zeros = new byte[(long)rows * Groups];
     }

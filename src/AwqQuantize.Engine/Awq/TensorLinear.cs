@@ -59,15 +59,16 @@ internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, l
     }
 
     /// <summary>Codes and zero points as bytes, scales as they are: one copy each.</summary>
-    public unsafe QuantizedLinear ToHost()
+    public QuantizedLinear ToHost()
     {
         using var scope = NewDisposeScope();
         var result = new QuantizedLinear((int)rows, (int)columns, groupSize);
-        TensorMemory.Bytes(ComputeDevice.Download(Codes.to(ScalarType.Byte)).contiguous()).CopyTo(result.Codes);
-        TensorMemory.Bytes(ComputeDevice.Download(zeros.to(ScalarType.Byte)).contiguous()).CopyTo(result.Zeros);
-        var values = ComputeDevice.Download(scales).contiguous();
-        new ReadOnlySpan<float>(TensorMemory.Floats(values), result.Scales.Length).CopyTo(result.Scales);
+        Fill(result.Codes, Codes.to(ScalarType.Byte));
+        Fill(result.Zeros, zeros.to(ScalarType.Byte));
+        Fill(result.Scales, scales);
         return result;
+
+        static void Fill(Array target, Tensor from) => frombuffer(target, from.dtype).copy_(from.reshape(-1));
     }
 
     /// <summary>Lets the tensors outlive the scope that they were made in.</summary>

@@ -148,6 +148,15 @@ public sealed unsafe class HiddenStates : IDisposable
         Release(0, Rows);
     }
 
+    /// <summary>A copy in host memory, which stays as it is.</summary>
+    public HiddenStates Snapshot()
+    {
+        var copy = new HiddenStates(Rows, Length, Width);
+        using var states = buffer.narrow(0, 0, Tokens * Width);
+        copy.buffer.copy_(states);
+        return copy;
+    }
+
     /// <summary>Writes the states where a later process can take them up.</summary>
     public void Save(Stream stream)
     {

@@ -11,6 +11,11 @@ internal static unsafe class CudaRuntime
     private static readonly Lock Gate = new();
     private static nint library;
 
+    private static string Half => Path.Combine(TorchRuntime.Library.Folder, OperatingSystem.IsWindows() ? "torch_cuda.dll" : "libtorch_cuda.so");
+
+    /// <summary>Whether the libtorch has a CUDA half.</summary>
+    public static bool IsThere => File.Exists(Half);
+
     /// <summary>Loads the CUDA half of libtorch.</summary>
     /// <returns>Why it does not load; null where it did.</returns>
     public static CudaProblem? TryLoad()
@@ -19,7 +24,7 @@ internal static unsafe class CudaRuntime
         {
             if (library != 0)
                 return null;
-            var file = Path.Combine(TorchRuntime.Library.Folder, OperatingSystem.IsWindows() ? "torch_cuda.dll" : "libtorch_cuda.so");
+            var file = Half;
             if (!File.Exists(file))
                 return CudaProblem.CpuOnly(TorchRuntime.Library.Folder);
             TorchRuntime.IsCudaWanted = true;

@@ -25,7 +25,7 @@ public static class Devices
     /// <param name="count">How many GPUs can be used, and why there is none.</param>
     internal static IReadOnlyList<ComputeDevice> Choose(DeviceRequest request, bool forceCpu, Func<(int Count, CudaProblem? Problem)> count, Func<int, ComputeDevice> open)
     {
-        TorchRuntime.EnsureLoaded();
+        TorchRuntime.EnsureLoaded(cpuAlone: forceCpu || request.IsCpu);
         if (forceCpu || request.IsCpu)
             return [ComputeDevice.Host];
         var (gpus, problem) = count();
@@ -49,6 +49,9 @@ public static class Devices
         var first = GpuDriver.Read().FirstOrDefault();
         return (0, CudaProblem.DoesNotStart(CudaRuntime.CountingError(), first?.Model, first?.DriverCuda, TorchRuntime.Library.Version));
     }
+
+    /// <summary>Why a GPU that is there was not chosen; null where none is there, or one can be used.</summary>
+    public static CudaProblem? WhyNotGpu() => GpuDriver.Read().Count > 0 && CountGpus() is (0, var problem) ? problem : null;
 
     /// <summary>A GPU that has shown that it works.</summary>
     private static CudaDevice Open(int index)

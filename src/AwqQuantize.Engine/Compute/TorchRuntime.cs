@@ -54,15 +54,26 @@ public static partial class TorchRuntime
     }
 
     /// <summary>Loads libtorch once. Must run before any use of TorchSharp.</summary>
+    /// <param name="cpuAlone">
+    /// Whether its CUDA half stays out. If not it comes along, where there is one, also for work of the CPU: torch remembers whether
+    /// it was there at its first question, and later commands of the session may want a GPU.
+    /// </param>
     /// <exception cref="AwqException">
     /// <c>TorchBackendUnavailable</c>: the natives are missing or do not load; <c>TorchLibraryMissing</c>, <c>TorchLibraryMismatch</c>.
     /// </exception>
-    public static void EnsureLoaded()
+    public static void EnsureLoaded(bool cpuAlone = false)
+    {
+        if (Load() && !cpuAlone && CudaRuntime.IsThere)
+            CudaRuntime.TryLoad(); // why it does not load is said where a GPU is asked for
+    }
+
+    /// <returns>Whether it was not loaded before.</returns>
+    private static bool Load()
     {
         lock (Gate)
         {
             if (loaded)
-                return;
+                return false;
             // Threads of the matrix kernels that wait do so asleep: where other work runs beside, spinning costs more than waking up.
             if (!OperatingSystem.IsWindows() && Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null)
                 _ = setenv("OMP_WAIT_POLICY", "PASSIVE", 0);
@@ -80,7 +91,7 @@ public static partial class TorchRuntime
                     $"libtorch could not be loaded from '{chosen.Folder}': {e.Message.Split('\n')[0]}",
                     $"Build the module for this system, or set {PathVariable} to the folder of a libtorch of version {TorchLibrary.NeededVersion}.", e);
             }
-            loaded = true;
+            return loaded = true;
         }
     }
 

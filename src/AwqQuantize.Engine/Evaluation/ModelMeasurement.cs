@@ -40,7 +40,8 @@ public sealed class ModelMeasurement : IDisposable
     public static AwqMeasurement Run(ModelSource model, ModelSource? reference, MeasurementOptions options,
         Action<string, double>? progress = null, CancellationToken cancel = default)
     {
-        TorchRuntime.EnsureLoaded();
+        // First of all: torch remembers what was there when it was first asked for anything.
+        var device = Devices.Choose(options.Device, forceCpu: false).Torch;
         var clock = Stopwatch.StartNew();
         if (reference is not null && reference.Graph.VocabularySize != model.Graph.VocabularySize)
         {
@@ -54,7 +55,7 @@ public sealed class ModelMeasurement : IDisposable
         var windows = EvaluationWindows.Read(options, tokenizer, model.Graph.VocabularySize, positions, cancel);
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        using var run = new ModelMeasurement(windows, Devices.Choose(options.Device, forceCpu: false).Torch, progress, cancel);
+        using var run = new ModelMeasurement(windows, device, progress, cancel);
         ModelSource[] all = reference is null ? [model] : [model, reference];
         for (var i = 0; i < all.Length; i++)
             run.Walk(all[i], i, all.Length);

@@ -9,14 +9,16 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Runs;
 
-/// <summary>Writes what a finished layer, or the rest of the model, contributes to the checkpoint.</summary>
-public static unsafe class LayerPart
+/// <summary>What a finished layer contributes to the checkpoint: packed linears, and everything else as float16. It can be written on any thread, also when the layer is gone.</summary>
+public sealed unsafe class LayerPart : IDisposable
 {
-    /// <summary>Writes a layer: packed linears, and everything else as float16.</summary>
-    public static void Write(string path, DecoderLayer layer, IReadOnlyDictionary<string, QuantizedLinear> quantized)
+    private readonly List<TensorPayload> tensors = [];
+    private readonly List<Tensor> kept = [];
+
+    /// <param name="layer">Finished.</param>
+    /// <param name="quantized">Its quantised linears by module.</param>
+    public LayerPart(DecoderLayer layer, IReadOnlyDictionary<string, QuantizedLinear> quantized)
     {
-        using var scope = NewDisposeScope();
-        var tensors = new List<TensorPayload>();
         foreach (var (module, linear) in quantized)
         {
             var (rows, columns, groups) = (linear.Rows, (long)linear.Columns, linear.Groups);
@@ -28,13 +30,24 @@ public static unsafe class LayerPart
         }
         foreach (var stored in layer.Weights.StoredTensors(quantized.Keys.ToHashSet()))
         {
-            var value = stored.Value.cpu().contiguous();
+            using var scope = NewDisposeScope();
+            var value = stored.Value.cpu().contiguous().DetachFromDisposeScope();
+            kept.Add(value);
+            if (!ReferenceEquals(value, stored.Value))
+                stored.Value.Dispose();
             var data = TensorMemory.Floats(value);
             tensors.Add(stored.KeepFloat32
                 ? TensorPayload.FromPointer(stored.FullName, TensorDtype.F32, value.shape, (byte*)data, value.numel() * sizeof(float))
                 : TensorPayload.HalfFromFloat(stored.FullName, value.shape, data));
         }
-        PartFile.Write(path, [.. tensors.OrderBy(t => t.Name, StringComparer.Ordinal)]);
+    }
+
+    public void Write(string path) => PartFile.Write(path, [.. tensors.OrderBy(t => t.Name, StringComparer.Ordinal)]);
+
+    public void Dispose()
+    {
+        foreach (var tensor in kept)
+            tensor.Dispose();
     }
 
     /// <summary>Writes the residuals of a layer's linears, for tuning.</summary>

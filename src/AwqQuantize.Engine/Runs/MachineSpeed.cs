@@ -33,7 +33,7 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         lock (Measured)
         {
             if (!Measured.TryGetValue((device.Name, inputs, outputs), out var speed))
-                Measured[(device.Name, inputs, outputs)] = speed = new MachineSpeed(Products(device, inputs, outputs), Fits());
+                Measured[(device.Name, inputs, outputs)] = speed = new MachineSpeed(Products(device, inputs, outputs), device.IsHost ? Fits() : FitsOn(device));
             return speed;
         }
     }
@@ -45,6 +45,15 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         using var scope = NewDisposeScope();
         var (x, w) = (ones([Tokens, inputs], device: device.Torch), ones([outputs, inputs], device: device.Torch));
         return 2.0 * Tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), device.Synchronize);
+    }
+
+    private static double FitsOn(ComputeDevice device)
+    {
+        const int Rows = 2048, Columns = 4096, Group = 128;
+        using var guard = no_grad();
+        using var scope = NewDisposeScope();
+        var (w, s, importance) = (randn([Rows, Columns], device: device.Torch), ones(Columns, device: device.Torch), ones(Columns, device: device.Torch));
+        return (double)Rows * Columns * Rate(() => TensorRounding.Nearest(w, s, importance, Group, device).Dispose(), device.Synchronize);
     }
 
     private static unsafe double Fits()

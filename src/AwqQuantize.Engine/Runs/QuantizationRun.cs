@@ -77,8 +77,10 @@ public sealed class QuantizationRun : IDisposable
             plan = MakePlan(MachineSpeed.Assumed);
             if (plain)
                 return;
-            TorchRuntime.EnsureLoaded();
-            team = chosen ?? new DeviceTeam(Devices.ChooseAll(options.Device, options.ForceCpu || options.MaxQuality && options.Device == "auto"));
+            var cpuAlone = options.ForceCpu || options.MaxQuality && options.Device == "auto";
+            team = chosen ?? new DeviceTeam(Devices.ChooseAll(options.Device, cpuAlone));
+            if (chosen is null && team.Lead.IsHost && !cpuAlone && options.Device == "auto" && Devices.WhyNotGpu() is { } problem)
+                Warn("GpuNotUsed", $"There is a GPU, but the CPU does the work: {problem.Reason}. {problem.Remedy}");
             if (options.MaxQuality && !team.Lead.IsHost)
                 Warn("MaxQualityOnDevice", $"-MaxQuality is made for the CPU; on {team} sums are made in another order and forwards in {team.Lead.ForwardType(graph.HiddenSize)}, so the result may differ from the CPU's.");
             if (!team.Lead.IsHost || plan.Duration > WorthMeasuring)
@@ -204,6 +206,7 @@ public sealed class QuantizationRun : IDisposable
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         var finished = Enumerable.Range(0, first).Select(run.ReadOutcome).ToList();
         using var layers = new LayerPrefetch(model, ahead: !team!.Lead.IsHost);
+        using var commits = new LayerCommits();
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
@@ -223,12 +226,27 @@ public sealed class QuantizationRun : IDisposable
                 Warn("LayerWarning", $"Layer {i}: {warning}");
             if (options.Tuning is not null)
                 LayerPart.WriteResiduals(run.Residuals(i), layer, quantizer.Quantized);
-            run.Commit(i, outcome with { PeakMemory = Peak() }, hidden.Save, path => LayerPart.Write(path, layer, quantizer.Quantized));
-            finished.Add(run.ReadOutcome(i));
-            ReportFile.WriteWhole(run.Path, Report(finished));
-            meter.Committed(i, whole.Elapsed.TotalSeconds, finished[^1].PeakMemory ?? 0);
+            Commit(i, outcome with { PeakMemory = Peak() }, quantizer.Quantized, layer, whole);
             layer.Dispose();
             NativeHeap.Return();
+        }
+        commits.Finish();
+
+        void Commit(int i, LayerOutcome outcome, IReadOnlyDictionary<string, QuantizedLinear> quantized, DecoderLayer layer, Stopwatch whole)
+        {
+            var part = new LayerPart(layer, quantized);
+            var states = hidden.OnDevice ? hidden.Snapshot() : null;
+            commits.Add(() =>
+            {
+                using (part)
+                using (states)
+                    run.Commit(i, outcome, states is null ? hidden.Save : states.Save, part.Write);
+            }, () =>
+            {
+                finished.Add(run.ReadOutcome(i));
+                ReportFile.WriteWhole(run.Path, Report(finished));
+                meter.Committed(i, whole.Elapsed.TotalSeconds, finished[^1].PeakMemory ?? 0);
+            }, behind: states is not null);
         }
     }
 

@@ -42,7 +42,8 @@ public sealed class AwqTensorSourceTests(QuantizedSample sample) : IClassFixture
         var quantizer = new LayerQuantizer(layer, hidden, settings, ModuleSelection.StayFloat(layer.Graph, 32, []), new MicroBatch(1, "unused", (_, _) => { }), default);
         quantizer.Run();
         using var folder = new TemporaryFolder();
-        LayerPart.Write(folder.File("model.safetensors"), layer, quantizer.Quantized);
+        using (var part = new LayerPart(layer, quantizer.Quantized))
+            part.Write(folder.File("model.safetensors"));
         folder.Write("config.json", """{"model_type":"llama"}""");
         using var written = ModelFolder.Open(folder.Path);
         Assert.Equal(7, quantizer.Quantized.Count);
