@@ -52,28 +52,28 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
         if (Rows > 1)
         {
             Rows /= 2;
-            warn("MicroBatchReduced", $"Memory ran out ({OutOfMemory.FirstLine(cause)}): going on with {Rows} rows at once. The result is not affected.");
+            warn("MicroBatchReduced", $"Memory ran out ({OutOfMemory.Reason(cause)}): going on with {Rows} rows at once. The result is not affected.");
         }
         else if (hidden.OnDevice)
         {
             hidden.MoveToHost();
-            warn("HiddenStatesOnHost", $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): hidden states are kept in the host's from here on. The result is not affected.");
+            warn("HiddenStatesOnHost", $"The device's memory ran out ({OutOfMemory.Reason(cause)}): hidden states are kept in the host's from here on. The result is not affected.");
         }
         else if (OutOfMemory.OnDevice(cause) && LeaveDevice?.Invoke() is { } left)
-            warn(left.Id, $"The device's memory ran out ({OutOfMemory.FirstLine(cause)}): {left.Text}");
+            warn(left.Id, $"The device's memory ran out ({OutOfMemory.Reason(cause)}): {left.Text}");
         else if (!hidden.OnDisk)
         {
             hidden.MoveTo(spill);
-            warn("HiddenStatesOnDisk", $"Memory ran out ({OutOfMemory.FirstLine(cause)}): hidden states are kept on disk from here on. The result is not affected.");
+            warn("HiddenStatesOnDisk", $"Memory ran out ({OutOfMemory.Reason(cause)}): hidden states are kept on disk from here on. The result is not affected.");
         }
         else if (hidden.Length / 2 >= ShortestLength)
         {
             hidden.Truncate(hidden.Length / 2);
-            warn("SequenceLengthReduced", $"Memory ran out ({OutOfMemory.FirstLine(cause)}): going on with sequences of {hidden.Length} tokens.");
+            warn("SequenceLengthReduced", $"Memory ran out ({OutOfMemory.Reason(cause)}): going on with sequences of {hidden.Length} tokens.");
         }
         else
             throw new AwqException("OutOfMemory", AwqErrorKind.LimitExceeded,
-                $"Memory does not suffice even for single rows of {hidden.Length} tokens with hidden states on disk ({OutOfMemory.FirstLine(cause)}).",
+                $"Memory does not suffice even for single rows of {hidden.Length} tokens with hidden states on disk ({OutOfMemory.Reason(cause)}).",
                 "Free memory, or use a machine with more; the same command then goes on from the last finished layer.", cause);
     }
 }

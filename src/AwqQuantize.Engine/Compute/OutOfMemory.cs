@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 
 namespace AwqQuantize.Engine.Compute;
 
 /// <summary>Recognises the errors that mean that memory ran out; libtorch has one exception for everything.</summary>
-public static class OutOfMemory
+public static partial class OutOfMemory
 {
     private static readonly string[] Signs =
     [
@@ -23,6 +24,16 @@ public static class OutOfMemory
     public static bool OnDevice(Exception e) => e is DeviceMemoryExhaustedException
         || e is ExternalException && FirstLine(e) is var line && DeviceSigns.Any(s => line.Contains(s, StringComparison.OrdinalIgnoreCase));
 
+    /// <summary>What libtorch says, without what it then says of the state of its allocator.</summary>
+    public static string Reason(Exception e)
+    {
+        var line = FirstLine(e);
+        return Request().Match(line) is { Success: true } match ? match.Value : line;
+    }
+
     /// <summary>What libtorch says in its first line; the rest is a native stack.</summary>
     public static string FirstLine(Exception e) => e.Message.Split('\n', 2)[0].Trim();
+
+    [GeneratedRegex(@"^.*?out of memory\. Tried to allocate [\d.]+ \w+", RegexOptions.IgnoreCase)]
+    private static partial Regex Request();
 }

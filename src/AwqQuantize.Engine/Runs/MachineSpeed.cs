@@ -14,6 +14,12 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
 {
     private const double Patience = 0.4;
 
+    /// <summary>Operations per second of the products of forwards, which a device may make in half precision.</summary>
+    public double ProductRate { get; init; } = MatrixRate;
+
+    /// <summary>Whether finished layers are written, and later ones read, while one is worked on.</summary>
+    public bool WritesBehind { get; init; }
+
     /// <summary>An ordinary machine, for work that is so little that measuring would cost more than it tells.</summary>
     public static MachineSpeed Assumed { get; } = new(5e10, 1e7);
 
@@ -25,26 +31,30 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
     public static MachineSpeed Measure(ComputeDevice device, ModelGraph graph)
     {
         var widest = graph.Layers.SelectMany(l => l.Linears).Where(l => l.Expert < 0).Select(l => l.Out).DefaultIfEmpty(graph.HiddenSize).Max();
-        return Measure(device, Math.Min(graph.HiddenSize, 2048), Math.Min(widest, 4096));
+        // A device needs wider products to show what it can do.
+        var most = device.IsHost ? 2048 : 4096;
+        return Measure(device, Math.Min(graph.HiddenSize, most), Math.Min(widest, 2 * most), device.ForwardType(graph.HiddenSize));
     }
 
-    private static MachineSpeed Measure(ComputeDevice device, long inputs, long outputs)
+    private static MachineSpeed Measure(ComputeDevice device, long inputs, long outputs, ScalarType type)
     {
         lock (Measured)
         {
             if (!Measured.TryGetValue((device.Name, inputs, outputs), out var speed))
-                Measured[(device.Name, inputs, outputs)] = speed = new MachineSpeed(Products(device, inputs, outputs), device.IsHost ? Fits() : FitsOn(device));
+                Measured[(device.Name, inputs, outputs)] = speed = device.IsHost
+                    ? new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), Fits())
+                    : new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), FitsOn(device)) { ProductRate = Products(device, inputs, outputs, type), WritesBehind = true };
             return speed;
         }
     }
 
-    private static double Products(ComputeDevice device, long inputs, long outputs)
+    private static double Products(ComputeDevice device, long inputs, long outputs, ScalarType type)
     {
-        const int Tokens = 2048;
+        var tokens = device.IsHost ? 2048 : 4096;
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        var (x, w) = (ones([Tokens, inputs], device: device.Torch), ones([outputs, inputs], device: device.Torch));
-        return 2.0 * Tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), device.Synchronize);
+        var (x, w) = (ones([tokens, inputs], type, device.Torch), ones([outputs, inputs], type, device.Torch));
+        return 2.0 * tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), device.Synchronize);
     }
 
     private static double FitsOn(ComputeDevice device)

@@ -27,6 +27,9 @@ public sealed class QuantizationRun : IDisposable
     internal const int MaximumRows = 512, MaximumLength = 4096;
 
     /// <summary>Fewer calibration tokens than this make a worse model.</summary>
+    // Work of a device that a run that was ended may have to do again.
+    private static readonly TimeSpan MostLost = TimeSpan.FromSeconds(15);
+
     private const int FewTokens = 16_384;
 
     private static readonly TimeSpan WorthMeasuring = TimeSpan.FromSeconds(10);
@@ -138,7 +141,7 @@ public sealed class QuantizationRun : IDisposable
         plan.Check();
         ProcessMemory.ResetPeak();
         using var run = RunFolder.Open(plan.Path, identity.Value.On(Kind), options.Force && !options.Resume, cancel);
-        var first = run.FinishedLayers;
+        var first = run.FinishedLayers(graph.LayerCount);
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {DeviceName}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed && rows is not null ? $" An earlier run is taken up at layer {first + 1}." : ""));
         if (team is { Lead.IsHost: false })
@@ -207,6 +210,7 @@ public sealed class QuantizationRun : IDisposable
         var finished = Enumerable.Range(0, first).Select(run.ReadOutcome).ToList();
         using var layers = new LayerPrefetch(model, ahead: !team!.Lead.IsHost);
         using var commits = new LayerCommits();
+        var saved = Stopwatch.StartNew();
         var batch = new MicroBatch(batching.RowsAtOnce, run.Spill, Warn, probe);
         for (var i = first; i < graph.LayerCount; i++)
         {
@@ -226,27 +230,32 @@ public sealed class QuantizationRun : IDisposable
                 Warn("LayerWarning", $"Layer {i}: {warning}");
             if (options.Tuning is not null)
                 LayerPart.WriteResiduals(run.Residuals(i), layer, quantizer.Quantized);
-            Commit(i, outcome with { PeakMemory = Peak() }, quantizer.Quantized, layer, whole);
+            Commit(i, outcome with { PeakMemory = Peak() }, quantizer.Quantized, layer, whole.Elapsed.TotalSeconds);
             layer.Dispose();
             NativeHeap.Return();
         }
         commits.Finish();
 
-        void Commit(int i, LayerOutcome outcome, IReadOnlyDictionary<string, QuantizedLinear> quantized, DecoderLayer layer, Stopwatch whole)
+        void Commit(int i, LayerOutcome outcome, IReadOnlyDictionary<string, QuantizedLinear> quantized, DecoderLayer layer, double seconds)
         {
+            // Where layers take a second, what leads from one to the next is not written for each.
+            var onHost = team.Lead.IsHost;
+            var due = onHost || saved.Elapsed > MostLost;
+            if (due)
+                saved.Restart();
             var part = new LayerPart(layer, quantized);
-            var states = hidden.OnDevice ? hidden.Snapshot() : null;
+            var states = due && hidden.OnDevice ? hidden.Snapshot() : null;
             commits.Add(() =>
             {
                 using (part)
                 using (states)
-                    run.Commit(i, outcome, states is null ? hidden.Save : states.Save, part.Write);
+                    run.Commit(i, outcome, due ? (states ?? hidden).Save : null, part.Write);
             }, () =>
             {
                 finished.Add(run.ReadOutcome(i));
                 ReportFile.WriteWhole(run.Path, Report(finished));
-                meter.Committed(i, whole.Elapsed.TotalSeconds, finished[^1].PeakMemory ?? 0);
-            }, behind: states is not null);
+                meter.Committed(i, seconds, finished[^1].PeakMemory ?? 0);
+            }, behind: !onHost && (states is not null || !due));
         }
     }
 

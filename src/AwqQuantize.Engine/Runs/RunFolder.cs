@@ -28,16 +28,16 @@ public sealed class RunFolder : IDisposable
     /// <summary>Whether an earlier run is taken up.</summary>
     public bool IsResumed { get; }
 
-    /// <summary>Layers that are finished.</summary>
-    public int FinishedLayers
+    /// <summary>Layers that are finished, and that a run can go on after: the hidden states behind the last of them are there, or are needed no more.</summary>
+    /// <param name="layers">Of the model.</param>
+    public int FinishedLayers(int layers)
     {
-        get
-        {
-            var n = 0;
-            while (File.Exists(LayerPart(n)))
-                n++;
-            return n;
-        }
+        var n = 0;
+        while (n < layers && File.Exists(LayerPart(n)))
+            n++;
+        while (n > 0 && n < layers && !File.Exists(Hidden(n)))
+            n--;
+        return n;
     }
 
     /// <summary>Where hidden states go that have to leave memory.</summary>
@@ -110,10 +110,16 @@ public sealed class RunFolder : IDisposable
     }
 
     /// <summary>Commits a layer: its outcome and the hidden states behind it first, its part last.</summary>
-    public void Commit(int layer, LayerOutcome outcome, Action<Stream> hidden, Action<string> writePart)
+    /// <param name="hidden">Writes them; null where a run that is ended is to go on after an earlier layer.</param>
+    public void Commit(int layer, LayerOutcome outcome, Action<Stream>? hidden, Action<string> writePart)
     {
         guard.Verify();
         WriteWhole(Outcome(layer), JsonSerializer.SerializeToUtf8Bytes(outcome, Json));
+        if (hidden is null)
+        {
+            writePart(LayerPart(layer));
+            return;
+        }
         var states = Hidden(layer + 1);
         using (var stream = new FileStream(states + ".tmp", FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
         {
@@ -122,7 +128,8 @@ public sealed class RunFolder : IDisposable
         }
         File.Move(states + ".tmp", states, overwrite: true);
         writePart(LayerPart(layer));
-        File.Delete(Hidden(layer));
+        foreach (var earlier in Directory.GetFiles(Path, "hidden-*.bin").Where(f => f != states))
+            File.Delete(earlier);
     }
 
     /// <summary>The hidden states behind the last finished layer.</summary>

@@ -26,13 +26,25 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
 
     public static WorkEstimate None { get; } = new(0, 0, 0, 0);
 
-    /// <summary>Seconds on a machine.</summary>
-    public double Seconds(MachineSpeed speed) => Matrix / speed.MatrixRate + Fits / speed.FitRate + Bytes / DiskRate;
+    /// <summary>The part of <see cref="Matrix"/> that a device makes in what it makes forwards in: forwards and Gram matrices.</summary>
+    public double Products { get; init; }
 
-    public static WorkEstimate operator +(WorkEstimate a, WorkEstimate b) => new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes);
+    /// <summary>The part of <see cref="Bytes"/> that are hidden states, which a run on a device seldom writes.</summary>
+    public double States { get; init; }
+
+    /// <summary>Seconds on a machine.</summary>
+    public double Seconds(MachineSpeed speed)
+    {
+        var computing = Products / speed.ProductRate + (Matrix - Products) / speed.MatrixRate + Fits / speed.FitRate;
+        return speed.WritesBehind ? Math.Max(computing, (Bytes - States) / DiskRate) : computing + Bytes / DiskRate;
+    }
+
+    public static WorkEstimate operator +(WorkEstimate a, WorkEstimate b) =>
+        new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes) { Products = a.Products + b.Products, States = a.States + b.States };
 
     /// <summary>The same work several times over.</summary>
-    public static WorkEstimate operator *(WorkEstimate a, double times) => new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times);
+    public static WorkEstimate operator *(WorkEstimate a, double times) =>
+        new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times) { Products = a.Products * times, States = a.States * times };
 
     /// <summary>Work of one layer.</summary>
     /// <param name="layer">Its shape.</param>
@@ -65,10 +77,13 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
             forward += all * elementwise;
             matrix += (all - tail + finish) * elementwise;
         }
+        var products = matrix;
+        matrix = 0;
         foreach (var site in quantized.GroupBy(l => l.Site))
         {
             double n = site.First().In, seen = tokens * (settings.AllTokensToAllExperts ? 1 : Share(site.First(), layer));
-            matrix += seen * (n * n + 512 * n) / GramShare + n * n * n / 3 / FactorShare;
+            products += seen * (n * n + 512 * n) / GramShare;
+            matrix += n * n * n / 3 / FactorShare;
             var groups = settings.SearchScales ? layer.ScaleGroups.Count(g => g.Site == site.Key) : 0;
             var sampled = Math.Min(settings.SearchRows, site.Sum(l => (double)l.Out)) * groups * Candidates;
             matrix += sampled * n * n / BlockShare;
@@ -78,7 +93,8 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
             matrix += outputs * n * n / BlockShare + sweeps * 2 * outputs * n * n / SweepShare;
             fits += outputs * n * (1 + RecurrenceFits * (1 + sweeps));
         }
-        return new WorkEstimate(forward, matrix, fits, bytes + 8.0 * tokens * hidden);
+        var states = 8.0 * tokens * hidden;
+        return new WorkEstimate(forward, matrix + products, fits, bytes + states) { Products = products, States = states };
     }
 
     private static double Operations(LinearSpec linear, LayerGraph layer, long tokens) => 2.0 * linear.In * linear.Out * tokens * Share(linear, layer);

@@ -222,7 +222,7 @@ public sealed class EndToEndTuning : IDisposable
         }
         catch (Exception e) when (OutOfMemory.Is(e) && recordingBytes > 0)
         {
-            warn("TuningMemoryReduced", $"Memory ran out ({OutOfMemory.FirstLine(e)}): going on with one layer recorded at a time. The result is not affected.");
+            warn("TuningMemoryReduced", $"Memory ran out ({OutOfMemory.Reason(e)}): going on with one layer recorded at a time. The result is not affected.");
             recordingBytes = 0;
             foreach (var layer in layers)
                 layer.Reset();

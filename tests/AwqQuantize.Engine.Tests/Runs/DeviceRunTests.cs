@@ -73,6 +73,22 @@ public sealed class DeviceRunTests : IDisposable
         Assert.Equal(File.ReadAllBytes(Path.Combine(a.Path, "model.safetensors")), File.ReadAllBytes(Path.Combine(b.Path, "model.safetensors")));
     }
 
+    /// <summary>Layers are written while the next is worked on, hidden states only now and then: what a run that ends leaves is taken up all the same.</summary>
+    [Theory]
+    [InlineData(9)]
+    [InlineData(40)]
+    [InlineData(60)]
+    public void WhatEndsOnADeviceIsTakenUp(int stage)
+    {
+        var (whole, _) = Run("whole", DeviceTeam.Of(new SimulatedDevice(Plenty)));
+        var seen = 0;
+        Assert.Throws<TimeoutException>(() => QuantizationRun.Execute(Options("cut"), new RecordingObserver(), default,
+            _ => { if (++seen == stage) throw new TimeoutException(); }, DeviceTeam.Of(new SimulatedDevice(Plenty))));
+        var (cut, _) = Run("cut", DeviceTeam.Of(new SimulatedDevice(Plenty)));
+        Assert.Equal(RunStatus.Resumed, cut.Status);
+        Assert.Equal(File.ReadAllBytes(Path.Combine(whole.Path, "model.safetensors")), File.ReadAllBytes(Path.Combine(cut.Path, "model.safetensors")));
+    }
+
     /// <summary>Each limit takes away one more thing; the run always ends with a complete checkpoint.</summary>
     [Fact]
     public void RetreatsStepByStepToTheCpu()
