@@ -1,19 +1,12 @@
 using System.Diagnostics;
 using System.Management.Automation;
+using static AwqQuantize.Tests.Commands.SmallRun;
 
 namespace AwqQuantize.Tests.Commands;
 
 /// <summary>Many models: several at once, and again.</summary>
 public sealed class FleetTests
 {
-    private const string Class = ",AwqQuantize.Commands.InvokeAwqQuantizationCommand";
-    private const string Small = "-SampleCount 2 -SequenceLength 64 -ForceCpu";
-
-    private static object? Value(PSObject o, string name) => o.Properties[name].Value;
-
-    private static Dictionary<string, byte[]> Contents(string folder) =>
-        Directory.GetFiles(folder).ToDictionary(f => Path.GetFileName(f), File.ReadAllBytes);
-
     [Fact]
     public void AFolderOfGoodBadDoneAndUnfinishedModelsIsFinishedAndCanBeRepeated()
     {

@@ -2,21 +2,12 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Management.Automation;
 using System.Runtime.Loader;
+using static AwqQuantize.Tests.Commands.SmallRun;
 
 namespace AwqQuantize.Tests.Commands;
 
 public sealed class InvokeAwqQuantizationTests
 {
-    private const string Class = ",AwqQuantize.Commands.InvokeAwqQuantizationCommand";
-
-    /// <summary>A run that really calibrates, and takes a second.</summary>
-    private const string Small = "-SampleCount 2 -SequenceLength 64 -ForceCpu";
-
-    private static object? Value(PSObject o, string name) => o.Properties[name].Value;
-
-    private static Dictionary<string, byte[]> Contents(string folder) =>
-        Directory.GetFiles(folder).ToDictionary(f => Path.GetFileName(f), File.ReadAllBytes);
-
     [Fact]
     public void QuantisesTheSampleAndLeavesTheSourceAsItWas()
     {
