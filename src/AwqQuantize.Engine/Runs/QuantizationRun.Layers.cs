@@ -2,6 +2,7 @@ using System.Diagnostics;
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Reports;
 using TorchSharp;

@@ -9,7 +9,6 @@ using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Packing;
 using AwqQuantize.Engine.Reports;
 using AwqQuantize.Engine.Tuning;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Runs;
