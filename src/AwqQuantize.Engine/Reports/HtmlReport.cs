@@ -71,22 +71,22 @@ public static class HtmlReport
             .Select(kind => new ChartSeries(kind, [.. layers.Select(l => l.Linears.Where(m => Kind(m.Module) == kind).Select(m => m.Loss).DefaultIfEmpty(double.NaN).Average())])).ToList();
         html.Append("<section class=\"charts\">");
         Chart("Output error of each linear", "Mean squared error of a linear's output on the calibration text; experts of a layer are averaged.",
-            SvgChart.Lines("Output error by layer", "mean squared error", modules, logarithmic: true));
+            LayerChart.Lines("Output error by layer", "mean squared error", modules, logarithmic: true));
         Chart("Scales against plain rounding", "Loss with the chosen scales as a share of the loss without any: below 1 the scales help.",
-            SvgChart.Lines("Loss relative to no scales", "share of loss", PerGroup(g => g.IdentityLoss > 0 ? g.Loss / g.IdentityLoss : double.NaN), reference: 1));
+            LayerChart.Lines("Loss relative to no scales", "share of loss", PerGroup(g => g.IdentityLoss > 0 ? g.Loss / g.IdentityLoss : double.NaN), reference: 1));
         Chart("Spread of the scales", "Largest over smallest scale of a group. 2 to 4 is usual; extreme values deserve a look.",
-            SvgChart.Lines("Scale spread by layer", "largest / smallest", PerGroup(g => g.Spread), logarithmic: true));
+            LayerChart.Lines("Scale spread by layer", "largest / smallest", PerGroup(g => g.Spread), logarithmic: true));
         Chart("Error of the folds", "Relative change of a block's output when its scales were folded, in float32: only rounding noise is allowed.",
-            SvgChart.Lines("Fold error by layer", "relative error", PerGroup(g => g.FoldError), logarithmic: true, reference: 1e-3));
+            LayerChart.Lines("Fold error by layer", "relative error", PerGroup(g => g.FoldError), logarithmic: true, reference: 1e-3));
         Chart("Largest activation", "Largest magnitude at the input of any linear. Beyond 65504 float16 kernels overflow.",
-            SvgChart.Lines("Largest activation by layer", "magnitude", [new ChartSeries("largest", [.. layers.Select(l => (double)l.LargestActivation)])], logarithmic: true));
+            LayerChart.Lines("Largest activation by layer", "magnitude", [new ChartSeries("largest", [.. layers.Select(l => (double)l.LargestActivation)])], logarithmic: true));
         if (report.LayerBits.Count > 0)
             Chart("Bits", "Bits per weight of a layer's linears, scales and zero points included; what stayed float counts 16.",
-                SvgChart.Lines("Bits per weight by layer", "bits", [new ChartSeries("bits", [.. report.LayerBits.Select(b => b > 0 ? b : double.NaN)])], reference: report.BitsPerWeight));
+                LayerChart.Lines("Bits per weight by layer", "bits", [new ChartSeries("bits", [.. report.LayerBits.Select(b => b > 0 ? b : double.NaN)])], reference: report.BitsPerWeight));
         if (layers.Any(l => l.Seconds.Count > 0))
         {
             var stages = layers.SelectMany(l => l.Seconds.Keys).Distinct().Take(8).Select(stage => new ChartSeries(stage, [.. layers.Select(l => l.Seconds.GetValueOrDefault(stage))])).ToList();
-            Chart("Time", "Seconds by stage and layer.", SvgChart.Lines("Seconds by layer", "seconds", stages));
+            Chart("Time", "Seconds by stage and layer.", LayerChart.Lines("Seconds by layer", "seconds", stages));
         }
         html.Append("</section>\n");
 
@@ -102,8 +102,8 @@ public static class HtmlReport
         }
         Table(html, "Linears with the largest output error", ["layer", "module", "mean squared error", "calibration tokens"],
             report.Layers.SelectMany(l => l.Linears.Select(m => (l.Layer, Linear: m))).OrderByDescending(m => m.Linear.Loss).ThenBy(m => m.Layer).Take(Worst)
-                .Select(m => new[] { $"{m.Layer}", m.Linear.Module, SvgChart.Short(m.Linear.Loss), $"{m.Linear.Tokens}" }));
-        var reverted = report.Layers.SelectMany(l => l.Groups.Where(g => g.Reverted).Select(g => new[] { $"{l.Layer}", g.Name, SvgChart.Short(g.FoldError) })).ToList();
+                .Select(m => new[] { $"{m.Layer}", m.Linear.Module, LayerChart.Short(m.Linear.Loss), $"{m.Linear.Tokens}" }));
+        var reverted = report.Layers.SelectMany(l => l.Groups.Where(g => g.Reverted).Select(g => new[] { $"{l.Layer}", g.Name, LayerChart.Short(g.FoldError) })).ToList();
         if (reverted.Count > 0)
             Table(html, "Groups without scales, because the fold changed the layer", ["layer", "group", "relative change"], reverted);
         if (report.Layers.Any(l => l.Seconds.Count > 0))
@@ -116,14 +116,14 @@ public static class HtmlReport
             Table(html, "What parts of the model cost in 4 bits, each alone", ["layer", "part", "weights", "KL divergence", "change of the layer's output", "stays"],
                 sensitivity.OrderByDescending(s => s.StaysFloat).ThenByDescending(s => s.KlDivergence ?? -1).ThenByDescending(s => s.StreamError).Take(2 * Worst).Select(s => new[]
                 {
-                    $"{s.Set.Layer}", s.Set.Name, $"{s.Set.Weights}", s.KlDivergence is { } kl ? SvgChart.Short(kl) : "not on the shortlist", SvgChart.Short(s.StreamError),
+                    $"{s.Set.Layer}", s.Set.Name, $"{s.Set.Weights}", s.KlDivergence is { } kl ? LayerChart.Short(kl) : "not on the shortlist", LayerChart.Short(s.StreamError),
                     s.StaysFloat ? "float16" : "4 bits",
                 }));
         }
         if (report.Tuning is { } tuning)
         {
             Table(html, "Tuning against the float model's predictions", ["steps", "best step", "tokens", "held-out tokens", "held-out KL before", "held-out KL after"],
-                [[$"{tuning.Steps}", tuning.BestStep == 0 ? "none was better" : $"{tuning.BestStep}", $"{tuning.Tokens}", $"{tuning.HeldOutTokens}", SvgChart.Short(tuning.KlBefore), SvgChart.Short(tuning.KlAfter)]]);
+                [[$"{tuning.Steps}", tuning.BestStep == 0 ? "none was better" : $"{tuning.BestStep}", $"{tuning.Tokens}", $"{tuning.HeldOutTokens}", LayerChart.Short(tuning.KlBefore), LayerChart.Short(tuning.KlAfter)]]);
         }
         if (report.FloatModules.Count > 0)
         {

@@ -16,13 +16,12 @@ internal static class ReportStyle
         h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; } h3 { font-size: 1rem; margin: .8rem 0 .2rem; }
         .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .8rem; }
         .card { background: var(--card); border: 1px solid var(--rule); border-radius: .5rem; padding: .7rem .9rem; display: flex; flex-direction: column; }
-        .card span, .card small, figcaption p, .tick, .none { color: var(--soft); } .card b { font-size: 1.35rem; }
+        .card span, .card small, figcaption p, .none { color: var(--soft); } .card b { font-size: 1.35rem; }
         .warnings { border-left: 4px solid var(--warn); padding: .1rem 1rem; margin-top: 1.5rem; background: var(--card); } .warnings h2 { margin-top: .6rem; }
         .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1.2rem; margin-top: 1.6rem; }
         figure { margin: 0; background: var(--card); border: 1px solid var(--rule); border-radius: .5rem; padding: .6rem 1rem; }
         figcaption p { margin: 0 0 .4rem; font-size: .85rem; } figure h3 { margin-top: 0; }
-        svg { width: 100%; height: auto; display: block; } .grid { stroke: var(--rule); } .level { stroke: var(--soft); stroke-dasharray: 5 4; } .tick { fill: var(--soft); font-size: 13px; }
-        .line { fill: none; stroke: currentColor; stroke-width: 1.8; } .dot { fill: currentColor; }
+        svg { width: 100%; height: auto; display: block; }
         .c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); } .c4 { color: var(--c4); } .c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color: var(--c7); }
         .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .78rem; margin: .3rem 0; } .legend i { display: inline-block; width: .9em; height: .9em; border-radius: 2px; background: currentColor; margin-right: .35em; vertical-align: -.1em; }
         table { border-collapse: collapse; width: 100%; font-size: .9rem; } th { text-align: left; color: var(--soft); font-weight: 600; } th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--rule); vertical-align: top; overflow-wrap: break-word; } @media screen { section { overflow-x: auto; } } tr > :last-child { padding-right: 0; overflow-wrap: anywhere; min-width: 8rem; }

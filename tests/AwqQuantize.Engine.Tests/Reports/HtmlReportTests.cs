@@ -6,7 +6,7 @@ namespace AwqQuantize.Engine.Tests.Reports;
 
 public sealed partial class HtmlReportTests
 {
-    [GeneratedRegex("""<(script|link|img|iframe|object)\b|\bsrc=|\bhref=|url\(|@import""", RegexOptions.IgnoreCase)]
+    [GeneratedRegex("""<(script|link|img|iframe|object)\b|\bsrc=|\bhref=|url\((?!#)|@import""", RegexOptions.IgnoreCase)]
     private static partial Regex Outside { get; }
 
     [GeneratedRegex("""<(/?)([a-z0-9]+)[^>]*?(/?)>""")]
@@ -98,13 +98,39 @@ public sealed partial class HtmlReportTests
     [Fact]
     public void ChartsPutValuesWhereTheyBelong()
     {
-        var svg = SvgChart.Lines("t", "u", [new ChartSeries("a", [0, 5, double.NaN, 10])]);
-        // From left to right 84 to 628, from the axis at 198 up to 12; the gap breaks the line.
-        Assert.Contains("d=\"M84 198L265.33 105M628 12\"", svg);
-        var logarithmic = SvgChart.Lines("t", "u", [new ChartSeries("a", [1, 10, 100])], logarithmic: true);
-        Assert.Contains("d=\"M84 198L356 105L628 12\"", logarithmic);
-        Assert.Equal("<p class=\"none\">No figures.</p>", SvgChart.Lines("t", "u", [new ChartSeries("a", [0, -1])], logarithmic: true));
+        // Dots lie at equal steps from left to right, and as high as their values; the gap breaks the line.
+        var linear = LayerChart.Lines("t", "u", [new ChartSeries("a", [0, 5, double.NaN, 10, 10])]);
+        var dots = Dots(linear);
+        Assert.Equal([1, 3, 4], dots.Skip(1).Select(d => Math.Round((d.X - dots[0].X) / (dots[1].X - dots[0].X), 3)));
+        Assert.Equal([0.5, 1, 1], dots.Skip(1).Select(d => Math.Round((dots[0].Y - d.Y) / (dots[0].Y - dots[^1].Y), 3)));
+        Assert.Equal(2, Lines(linear));
+        var logarithmic = Dots(LayerChart.Lines("t", "u", [new ChartSeries("a", [1, 10, 100, -1])], logarithmic: true));
+        Assert.Equal(3, logarithmic.Count);
+        Assert.Equal(logarithmic[0].Y - logarithmic[1].Y, logarithmic[1].Y - logarithmic[2].Y, 1e-3);
+        Assert.Equal(Lines(linear) + 1, Lines(LayerChart.Lines("t", "u", [new ChartSeries("a", [0, 5, double.NaN, 10, 10])], reference: 3)));
+        Assert.Equal("<p class=\"none\">No figures.</p>", LayerChart.Lines("t", "u", [new ChartSeries("a", [0, -1])], logarithmic: true));
     }
+
+    [Fact]
+    public void ChartsAreOfThePage()
+    {
+        var charts = ((string[])["one & only", "another"]).Select(t => LayerChart.Lines(t, "u", [new ChartSeries("a", [1, 2]), new ChartSeries("<b>", [2, 1])], reference: 1)).ToList();
+        Assert.All(charts, c => Assert.DoesNotContain("rgb(", c));
+        Assert.All((string[])["--c0", "--c1", "--soft", "--rule"], colour => Assert.Contains($"var({colour})", charts[0]));
+        Assert.Contains("aria-label=\"one &amp; only\"", charts[0]);
+        Assert.Contains("&lt;b&gt;", charts[0]);
+        // What one chart is cut out by is not what another is cut out by.
+        var names = charts.SelectMany(c => Regex.Matches(c, " id=\"([^\"]+)\"").Select(m => m.Groups[1].Value)).ToList();
+        Assert.Equal(names.Count, names.Distinct().Count());
+        Assert.All(charts, c => Assert.All(Regex.Matches(c, @"url\(#([^)]+)\)"), m => Assert.Contains($" id=\"{m.Groups[1].Value}\"", c)));
+    }
+
+    /// <summary>Centres of the points of the first series.</summary>
+    private static List<(double X, double Y)> Dots(string svg) => [.. Regex.Matches(svg, "<ellipse cx=\"([^\"]+)\" cy=\"([^\"]+)\"[^>]*var\\(--c0\\)")
+        .Select(m => (double.Parse(m.Groups[1].Value, CultureInfo.InvariantCulture), double.Parse(m.Groups[2].Value, CultureInfo.InvariantCulture)))];
+
+    /// <summary>Lines of more than one point that are no grid.</summary>
+    private static int Lines(string svg) => Regex.Matches(svg, "<polyline points=\"[^\"]* [^\"]*\" style=\"[^\"]*stroke:var\\(--(c\\d|soft)\\)").Count;
 
     [Fact]
     public void TheFileKeepsEverythingButTimes()
