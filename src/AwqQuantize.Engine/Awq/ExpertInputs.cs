@@ -13,7 +13,8 @@ namespace AwqQuantize.Engine.Awq;
 /// <param name="order">The experts in the order in which they are asked for.</param>
 /// <param name="budget">Bytes that may be held; one expert's inputs are held in any case.</param>
 /// <param name="replay">Makes the inputs anew: calls with the first token's index and [tokens, channels], part by part.</param>
-internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyList<int> order, long budget, Action<Action<long, Tensor>> replay) : IDisposable
+/// <param name="atOnce">Most tokens that are given at once: what an expert makes of them is several times as much.</param>
+internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyList<int> order, long budget, Action<Action<long, Tensor>> replay, long atOnce = long.MaxValue) : IDisposable
 {
     private readonly Dictionary<int, List<Tensor>> held = [];
 
@@ -25,19 +26,27 @@ internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyLi
     {
         if (everyToken && !site.AreKept)
         {
-            replay((_, part) => use(part));
+            replay((_, part) => Give(part));
             return;
         }
-        if (everyToken)
-        {
-            foreach (var part in site.All)
-                use(part);
-            return;
-        }
-        if (!held.ContainsKey(expert))
+        if (!everyToken && !held.ContainsKey(expert))
             Hold(expert);
-        foreach (var part in held[expert])
-            use(part);
+        foreach (var part in everyToken ? site.All : held[expert])
+            Give(part);
+
+        void Give(Tensor part)
+        {
+            if (part.shape[0] <= atOnce)
+            {
+                use(part);
+                return;
+            }
+            for (var from = 0L; from < part.shape[0]; from += atOnce)
+            {
+                using var piece = part.narrow(0, from, Math.Min(atOnce, part.shape[0] - from));
+                use(piece);
+            }
+        }
     }
 
     private void Hold(int first)

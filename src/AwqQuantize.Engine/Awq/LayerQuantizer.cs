@@ -119,7 +119,7 @@ public sealed partial class LayerQuantizer(
             Round(readers, curvature, inputs.Statistics.Tokens, copies);
         }
         using var handed = new ExpertInputs(inputs, settings.AllTokensToAllExperts, [.. experts.Select(e => e[0].Expert)], settings.KeptInputBytes,
-            use => Replay(block, site, inputs.RowLength, use));
+            use => Replay(block, site, inputs.RowLength, use), (long)batch.Rows * hidden.Length);
         foreach (var expert in experts)
             Quantise(block, expert, channels, handed, curvature);
     }

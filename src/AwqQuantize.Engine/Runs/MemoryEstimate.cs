@@ -121,8 +121,8 @@ public sealed class MemoryEstimate
                 if (experts.Count == 0)
                     inputs = site == sites[^1] ? Math.Min(inputs, keptInputs) : 0;
                 else if (inputs > keptInputs)
-                    inputs = Math.Max(keptInputs, inputs / experts.Select(l => l.Expert).Distinct().Count()) + forward;
-                most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, rowsAtOnce))));
+                    inputs = Math.Max(keptInputs, (long)(inputs * Busiest(experts[0], layer))) + forward;
+                most = Math.Max(most, inputs + Math.Max(gram + forward, 2 * gram + Math.Max(Bands(readers), Experts(experts, layer, rowsAtOnce))));
             }
             most = Math.Max(most, forward);
         }
@@ -138,13 +138,16 @@ public sealed class MemoryEstimate
         return Math.Max(3 * Math.Min(RowBands.Bytes, largest), readers.Count > 1 ? readers.Sum(l => 4L * l.In * l.Out) + 2 * largest : largest);
     }
 
+    /// <summary>Part of the tokens that the expert with most of them gets, who gets half as many again as is usual.</summary>
+    private static double Busiest(LinearSpec expert, LayerGraph layer) => Math.Min(1, 1.5 * WorkEstimate.Share(expert, layer));
+
     /// <summary>One expert at a time: its inputs, their Gram matrices and factors.</summary>
-    private long Experts(List<LinearSpec> experts, int rowsAtOnce)
+    private long Experts(List<LinearSpec> experts, LayerGraph layer, int rowsAtOnce)
     {
         if (experts.Count == 0)
             return 0;
         var widest = experts.Max(l => (long)Math.Max(l.In, l.Out));
-        var seen = options.CalibrateEveryExpert ? (long)rowsAtOnce * length : (long)rows * length / Math.Max(1, experts.Select(l => l.Expert).Distinct().Count());
-        return 3 * 4 * widest * widest + 3 * 4 * seen * widest + Bands([experts.MaxBy(l => (long)l.In * l.Out)!]);
+        var seen = options.CalibrateEveryExpert ? (long)rowsAtOnce * length : (long)(rows * length * Busiest(experts[0], layer));
+        return 3 * 4 * widest * widest + 4 * seen * experts[0].In + 6 * 4L * rowsAtOnce * length * widest + Bands([experts.MaxBy(l => (long)l.In * l.Out)!]);
     }
 }

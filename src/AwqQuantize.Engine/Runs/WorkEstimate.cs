@@ -100,7 +100,7 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
     private static double Operations(LinearSpec linear, LayerGraph layer, long tokens) => 2.0 * linear.In * linear.Out * tokens * Share(linear, layer);
 
     /// <summary>Part of the tokens that reach a linear.</summary>
-    private static double Share(LinearSpec linear, LayerGraph layer) => linear.Expert < 0 ? 1
+    internal static double Share(LinearSpec linear, LayerGraph layer) => linear.Expert < 0 ? 1
         : layer.Blocks.First(b => linear.Site.StartsWith(b.Name + ".", StringComparison.Ordinal)) switch
         {
             MixtureSpec mixture => (double)mixture.Experts.PerToken / mixture.Experts.Count,

@@ -80,13 +80,15 @@ public sealed class DeviceRunTests : IDisposable
     [InlineData(60)]
     public void WhatEndsOnADeviceIsTakenUp(int stage)
     {
-        var (whole, _) = Run("whole", DeviceTeam.Of(new SimulatedDevice(Plenty)));
+        var (whole, _) = Run("whole", Fast());
         var seen = 0;
         Assert.Throws<TimeoutException>(() => QuantizationRun.Execute(Options("cut"), new RecordingObserver(), default,
-            _ => { if (++seen == stage) throw new TimeoutException(); }, DeviceTeam.Of(new SimulatedDevice(Plenty))));
-        var (cut, _) = Run("cut", DeviceTeam.Of(new SimulatedDevice(Plenty)));
+            _ => { if (++seen == stage) throw new TimeoutException(); }, Fast()));
+        var (cut, _) = Run("cut", Fast());
         Assert.Equal(RunStatus.Resumed, cut.Status);
         Assert.Equal(File.ReadAllBytes(Path.Combine(whole.Path, "model.safetensors")), File.ReadAllBytes(Path.Combine(cut.Path, "model.safetensors")));
+
+        static DeviceTeam Fast() => DeviceTeam.Of(new SimulatedDevice(Plenty, 0, ScalarType.Float32, HostKernels.Require()));
     }
 
     /// <summary>Each limit takes away one more thing; the run always ends with a complete checkpoint.</summary>
