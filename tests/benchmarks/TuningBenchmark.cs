@@ -1,7 +1,10 @@
 using System.Diagnostics;
 using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Evaluation;
+using AwqQuantize.Engine.Runs;
 using AwqQuantize.Engine.Tokenization;
 using AwqQuantize.Engine.Tuning;
 
@@ -24,18 +27,34 @@ internal static class TuningBenchmark
             var property = typeof(TuningSettings).GetProperty(pair[0])!;
             property.SetValue(settings, Convert.ChangeType(pair[1], property.PropertyType, System.Globalization.CultureInfo.InvariantCulture));
         }
+        // Where a run was stopped after its layers, it still says how close the decision for each code was.
+        string[] residuals = Directory.Exists(args[1] + ".awq-run") ? Directory.GetFiles(args[1] + ".awq-run", "residuals-*") : [];
         var folder = Directory.CreateTempSubdirectory("awq-tuning-");
         try
         {
+            var predicted = Predicted(teacher.Graph, student.Quantization!.GroupSize, settings, rows);
             var (clock, last) = (Stopwatch.StartNew(), "");
-            var outcome = EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, rows, settings, new TuningFiles(folder.FullName, Directory.GetFiles(args[1] + ".awq-run", "residuals-*")), (_, text) => Console.Error.WriteLine(text),
-                (detail, _) => { if (detail != last) Console.Error.WriteLine(last = detail); });
-            Console.WriteLine($"{outcome} {outcome.KlAfter / outcome.KlBefore:F3} of before, {clock.Elapsed.TotalSeconds:F1} s, peak {Process.GetCurrentProcess().PeakWorkingSet64 >> 20} MB");
+            var outcome = EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, rows, settings, new TuningFiles(folder.FullName, residuals), (_, text) => Console.Error.WriteLine(text),
+                (detail, _) =>
+                {
+                    if (detail != last)
+                        Console.Error.WriteLine($"{last = detail} ({clock.Elapsed.TotalSeconds:F1} s, {ProcessMemory.Resident / 1e6:F0} MB)");
+                });
+            Console.WriteLine($"{outcome} {outcome.KlAfter / outcome.KlBefore:F3} of before, {clock.Elapsed.TotalSeconds:F1} s (predicted {predicted.Seconds:F1}), peak {Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0} MB (predicted {predicted.Bytes / 1e6:F0})");
         }
         finally
         {
             folder.Delete(recursive: true);
         }
         return 0;
+    }
+
+    /// <summary>As the plan of a run that ends with this tuning has it.</summary>
+    private static (double Seconds, double Bytes) Predicted(ModelGraph graph, int groupSize, TuningSettings settings, TokenRows rows)
+    {
+        var none = new Dictionary<string, string>();
+        var forward = graph.Layers.Sum(l => WorkEstimate.Of(l, none, new AwqSettings { GroupSize = groupSize }, rows.Tokens, rows.Length).Forward) / rows.Tokens;
+        var plan = TuningPlan.Make(graph, settings, groupSize, forward, rows.Tokens, graph.Layers.Sum(l => l.Linears.Sum(x => (long)x.In * x.Out)));
+        return (plan.Work.Seconds(MachineSpeed.Measure(ComputeDevice.Host, graph)), plan.MemoryBytes + MemoryEstimate.FreshProcess);
     }
 }

@@ -12,7 +12,7 @@ namespace AwqQuantize.Engine.Awq;
 /// </summary>
 public static unsafe class CompensatedRounding
 {
-    private const int Block = 128;
+    internal const int Block = 128;
 
     /// <summary>Rounds all rows.</summary>
     /// <param name="weights">[rows, in] float32, contiguous; not changed.</param>
@@ -22,46 +22,51 @@ public static unsafe class CompensatedRounding
     /// <returns>Σ over rows of e H eᵀ with e = weights - dequantised / s.</returns>
     public static double Round(Tensor weights, Curvature curvature, QuantizedLinear into, float[]? s = null)
     {
-        var (rows, n) = (into.Rows, into.Columns);
-        using var scope = NewDisposeScope();
-        var index = tensor(curvature.Order.Select(i => (long)i).ToArray());
-        var losses = new double[rows];
+        var losses = new double[into.Rows];
         // Rows know nothing of each other; in bands their copies stay small.
-        var band = RowBands.Height(n);
-        for (var first = 0; first < rows; first += band)
+        var band = RowBands.Height(into.Columns);
+        for (var first = 0; first < into.Rows; first += band)
         {
-            using var inner = NewDisposeScope();
-            var permuted = weights.narrow(0, first, Math.Min(band, rows - first)).index_select(1, index);
-            RoundBand(permuted, first, curvature, into, s, losses);
+            using var some = weights.narrow(0, first, Math.Min(band, into.Rows - first));
+            using var buffers = new RoundingBuffers(some, curvature);
+            RoundBand(buffers, first, curvature, into, s, losses);
         }
         return losses.Sum();
     }
 
-    private static void RoundBand(Tensor permuted, int first, Curvature curvature, QuantizedLinear into, float[]? s, double[] losses)
+    /// <summary>The same for rows that are rounded again and again, with other candidates.</summary>
+    /// <param name="buffers">Of these rows.</param>
+    internal static double RoundAgain(RoundingBuffers buffers, Curvature curvature, QuantizedLinear into, float[]? s)
+    {
+        Array.Clear(buffers.Losses);
+        RoundBand(buffers, 0, curvature, into, s, buffers.Losses);
+        return buffers.Losses.Sum();
+    }
+
+    private static void RoundBand(RoundingBuffers buffers, int first, Curvature curvature, QuantizedLinear into, float[]? s, double[] losses)
     {
         var n = into.Columns;
-        var errors = empty_like(permuted);
         for (var end = n; end > 0; end -= Block)
         {
             var start = Math.Max(0, end - Block);
             using var inner = NewDisposeScope();
-            var targets = permuted.narrow(1, start, end - start).clone(); // not the same memory: both are needed
-            if (!targets.is_contiguous())
-                targets = targets.contiguous();
+            var targets = buffers.Targets(end - start);
+            targets.copy_(buffers.Permuted.narrow(1, start, end - start)); // not the same memory: both are needed
             if (end < n)
-                targets.addmm_(errors.narrow(1, end, n - end), curvature.Factor.narrow(0, end, n - end).narrow(1, start, end - start), 1, 1);
-            RoundBlock(targets, permuted, errors, first, curvature, into, s, start, end - start, losses);
+                targets.addmm_(buffers.Errors.narrow(1, end, n - end), curvature.Factor.narrow(0, end, n - end).narrow(1, start, end - start), 1, 1);
+            RoundBlock(targets, buffers, first, curvature, into, s, start, end - start, losses);
         }
     }
 
     private static void RoundBlock(
-        Tensor targets, Tensor permuted, Tensor errors, int first, Curvature curvature, QuantizedLinear into, float[]? s, int start, int width, double[] losses)
+        Tensor targets, RoundingBuffers buffers, int first, Curvature curvature, QuantizedLinear into, float[]? s, int start, int width, double[] losses)
     {
         var (n, groups, size) = (into.Columns, into.Groups, into.GroupSize);
-        float* t = TensorMemory.Floats(targets), w = TensorMemory.Floats(permuted), e = TensorMemory.Floats(errors);
+        float* t = TensorMemory.Floats(targets), w = TensorMemory.Floats(buffers.Permuted), e = TensorMemory.Floats(buffers.Errors);
         // The block's own triangle, with zeros on and above the diagonal, so that whole vectors can be added.
-        var triangle = new float[width * width];
+        var triangle = buffers.Triangle;
         var v = TensorMemory.Floats(curvature.Factor);
+        Array.Clear(triangle);
         for (var r = 0; r < width; r++)
             for (var c = 0; c < r; c++)
                 triangle[r * width + c] = v[(long)(start + r) * n + start + c];

@@ -46,6 +46,7 @@ public sealed unsafe class ScaleSearch
     private readonly QuantizedLinear linear; // of the sampled rows; every candidate overwrites it, and what is below
     private readonly float[] importance;
     private Tensor? scaled;
+    private RoundingBuffers? buffers;
     private readonly CurvatureCopies? copies;
     private readonly Dictionary<int, Tensor> samples = []; // on the devices beside the first
 
@@ -89,6 +90,7 @@ public sealed unsafe class ScaleSearch
         }
         sample.Dispose();
         scaled?.Dispose();
+        buffers?.Dispose();
         return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
 
         ScaleCandidate TryRatio(ScaleKind kind, double ratio)
@@ -186,7 +188,7 @@ public sealed unsafe class ScaleSearch
         fixed (float* weight = settings.FitRanges ? importance : null)
             RangeFit.Fit(w, weight, linear);
         return new ScaleCandidate(kind, ratio, scales, settings.Rounding == RoundingMode.Compensated
-            ? CompensatedRounding.Round(sample, curvature, linear, s)
+            ? CompensatedRounding.RoundAgain(buffers ??= new RoundingBuffers(sample, curvature), curvature, linear, s)
             : NearestLoss(w, s));
     }
 

@@ -77,7 +77,9 @@ public sealed unsafe class DecoderModel : IDisposable
     }
 
     /// <summary>Reads one layer's weights. The caller disposes it.</summary>
-    public DecoderLayer LoadLayer(int index) => Place(index, ReadLayer(index));
+    /// <param name="index">Of the layer.</param>
+    /// <param name="without">Parameters that the caller has of its own; null for none.</param>
+    public DecoderLayer LoadLayer(int index, Func<string, bool>? without = null) => Place(index, LayerWeights.Load(Graph.Layers[index], source, CPU, without));
 
     /// <summary>Reads one layer's weights into host memory; on any thread.</summary>
     public LayerWeights ReadLayer(int index) => LayerWeights.Load(Graph.Layers[index], source, CPU);

@@ -45,25 +45,28 @@ public sealed class LayerWeights : IDisposable
     /// <summary>Notes that a tensor was changed in place.</summary>
     public void Touch(string name) => revisions[name] = Revision(name) + 1;
 
-    /// <summary>Replaces a tensor; the old one is disposed. Takes ownership.</summary>
+    /// <summary>Puts a tensor in; one that was there is disposed. Takes ownership.</summary>
     public void Set(string name, Tensor value)
     {
-        var old = tensors[name];
-        value.DetachFromDisposeScope();
-        tensors[name] = value;
+        tensors.TryGetValue(name, out var old);
+        tensors[name] = value.DetachFromDisposeScope();
         Touch(name);
         if (!ReferenceEquals(old, value))
-            old.Dispose();
+            old?.Dispose();
     }
 
     /// <summary>Reads a layer's tensors and brings them to the engine's form.</summary>
-    public static LayerWeights Load(LayerGraph graph, ITensorSource source, Device device)
+    /// <param name="graph">The layer.</param>
+    /// <param name="source">Has them.</param>
+    /// <param name="device">Where they go.</param>
+    /// <param name="without">Parameters that the caller puts in with <see cref="Set"/>; null for none.</param>
+    public static LayerWeights Load(LayerGraph graph, ITensorSource source, Device device, Func<string, bool>? without = null)
     {
         var weights = new LayerWeights(graph);
         try
         {
             using var guard = no_grad();
-            foreach (var stored in graph.Parameters.GroupBy(p => p.Stored))
+            foreach (var stored in graph.Parameters.Where(p => without?.Invoke(p.Name) != true).GroupBy(p => p.Stored))
             {
                 using var scope = NewDisposeScope();
                 var whole = source.Read(stored.Key.Name, device);

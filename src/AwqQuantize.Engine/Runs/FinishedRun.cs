@@ -30,7 +30,7 @@ internal static class FinishedRun
         {
             Status = RunStatus.AlreadyDone, Path = destination, SourcePath = source, Architecture = report.Architecture, SourceSize = report.SourceSize,
             Size = report.Size, BitsPerWeight = report.BitsPerWeight, GroupSize = report.GroupSize, QuantizedModules = report.QuantizedModules,
-            FloatModules = report.FloatModules, Sensitivity = report.Sensitivity ?? [], Duration = TimeSpan.Zero, PeakMemory = 0, Device = report.Device, Layers = report.Layers, Warnings = [],
+            FloatModules = report.FloatModules, Sensitivity = report.Sensitivity ?? [], Tuning = report.Tuning, Duration = TimeSpan.Zero, PeakMemory = 0, Device = report.Device, Layers = report.Layers, Warnings = [],
         };
     }
 

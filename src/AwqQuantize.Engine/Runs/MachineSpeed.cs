@@ -81,20 +81,25 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         }
     }
 
-    /// <summary>Runs per second, over a while, so that what else the machine does counts.</summary>
+    /// <summary>
+    /// Runs per second, over a while, so that what else the machine does counts; of the quicker runs, for a process that has just
+    /// begun still compiles its own code on some of the cores.
+    /// </summary>
     private static double Rate(Action work, Action wait)
     {
         work();
         wait();
+        var times = new List<TimeSpan>();
         var start = Stopwatch.GetTimestamp();
-        var runs = 0;
         do
         {
+            var begun = Stopwatch.GetTimestamp();
             work();
-            runs++;
+            wait();
+            times.Add(Stopwatch.GetElapsedTime(begun));
         }
-        while (runs < 2 || Stopwatch.GetElapsedTime(start).TotalSeconds < Patience);
-        wait();
-        return runs / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        while (times.Count < 4 || Stopwatch.GetElapsedTime(start).TotalSeconds < Patience);
+        times.Sort();
+        return 1 / times[times.Count / 4].TotalSeconds;
     }
 }

@@ -77,7 +77,7 @@ public sealed record QuantizationOptions
         GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateEveryExpert, KeepResiduals = Tuning is not null,
     };
 
-    /// <summary>What they mean for end-to-end tuning; null where there is none.</summary>
+    /// <summary>The end-to-end tuning that they ask for; null where they do not.</summary>
     public TuningSettings? Tuning
     {
         get

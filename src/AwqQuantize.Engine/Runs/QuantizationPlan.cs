@@ -2,6 +2,7 @@ using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Tuning;
 
 namespace AwqQuantize.Engine.Runs;
 
@@ -147,8 +148,7 @@ public sealed record QuantizationPlan
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
         if (sensitivity is not null)
             total += Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
-        var tuning = options.Tuning is { } tuned && rows > 0
-            ? TuningPlan.Make(graph, tuned, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights) : null;
+        var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null && there is null ? Small(Tune(TuningSettings.Short((long)rows * length))) : null);
         total += tuning?.Work ?? WorkEstimate.None;
         // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
         var measuring = memory.Working(batching.RowsAtOnce, 0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
@@ -168,6 +168,12 @@ public sealed record QuantizationPlan
             LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
         };
+
+        TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
+            : TuningPlan.Make(graph, tuned, options.GroupSize, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights);
+
+        // Nobody asked for it, so it stays within what the layers may take, wherever the run takes place.
+        TuningPlan? Small(TuningPlan? tuned) => tuned?.MemoryBytes + MemoryEstimate.FreshProcess <= memory.Promised ? tuned : null;
     }
 
     /// <summary>The float model over a little text, and the checkpoint's files.</summary>

@@ -157,8 +157,8 @@ public sealed partial class QuantizationRun : IDisposable
             probe?.Invoke("assembling");
             Assemble(run, meter, outcomes);
             // What was rounded plainly has nothing to be tuned against.
-            if (options.Tuning is { } settings && !plain)
-                Tune(run, meter, outcomes, settings);
+            if (plan.Tuning is { } tuned && !plain)
+                Tune(run, meter, outcomes, tuned.Settings);
             probe?.Invoke("placing");
             run.Placing();
             Destination.Place(run.Assembly, plan.Path);
@@ -186,7 +186,17 @@ public sealed partial class QuantizationRun : IDisposable
     /// <summary>Tunes the assembled checkpoint, and assembles it again with what came of it.</summary>
     private void Tune(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes, TuningSettings settings)
     {
-        (tuning, var replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe);
+        string? replacements;
+        try
+        {
+            (tuning, replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe);
+        }
+        catch (Exception e) when (options.Tuning is null && OutOfMemory.Is(e))
+        {
+            // Nobody asked for it, and the checkpoint is whole without it.
+            Warn("TuningSkipped", $"Memory ran out ({OutOfMemory.Reason(e)}): scales and norms are not tuned end to end. The model is a little worse than it could be.");
+            return;
+        }
         observer.Decision($"Tuning: held-out KL {tuning.KlBefore:g4} before, {tuning.KlAfter:g4} after {tuning.BestStep} of {tuning.Steps} steps.");
         Assemble(run, meter, outcomes, replacements);
     }

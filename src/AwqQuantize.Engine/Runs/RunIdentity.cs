@@ -24,8 +24,9 @@ internal sealed class RunIdentity
             ["CalibrationTokens"] = rows?.Fingerprint() ?? "none",
             ["SequenceLength"] = (rows?.Length ?? 0).ToString(CultureInfo.InvariantCulture),
         };
-        if (options.Tuning is { } tuned)
-            values["TuningSteps"] = tuned.Steps.ToString(CultureInfo.InvariantCulture);
+        // Steps that nobody asked for follow from all the rest.
+        if ((options.TuningSteps ?? options.Tuning?.Steps) is { } steps)
+            values["TuningSteps"] = steps.ToString(CultureInfo.InvariantCulture);
         if (options.MaxQuality)
             values["MaxBitsPerWeight"] = options.MaxBitsPerWeight.ToString(CultureInfo.InvariantCulture);
         Values = values;

@@ -4,21 +4,27 @@ using AwqQuantize.Engine.Tuning;
 namespace AwqQuantize.Engine.Runs;
 
 /// <summary>What end-to-end tuning will take.</summary>
-/// <param name="Steps">Steps at most.</param>
-/// <param name="TokensPerStep">Tokens that a step looks at.</param>
+/// <param name="Settings">Steps and their widths.</param>
 /// <param name="TunesCodes">Whether codes are tuned too; they are where the model's weights fit into memory.</param>
 /// <param name="Work">All in all, if no step is left out.</param>
 /// <param name="MemoryBytes">About.</param>
 /// <param name="DiskBytes">In the run folder.</param>
-public sealed record TuningPlan(int Steps, int TokensPerStep, bool TunesCodes, WorkEstimate Work, long MemoryBytes, long DiskBytes)
+public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEstimate Work, long MemoryBytes, long DiskBytes)
 {
+    /// <summary>Steps at most.</summary>
+    public int Steps => Settings.Steps;
+
+    /// <summary>Tokens that a step looks at.</summary>
+    public int TokensPerStep => Settings.TokensPerStep;
+
     /// <summary>Estimates.</summary>
     /// <param name="graph">The model.</param>
     /// <param name="settings">Steps.</param>
+    /// <param name="groupSize">Weights that share a scale.</param>
     /// <param name="forwardPerToken">Operations of a token's forward through the layers.</param>
     /// <param name="tokens">Calibration tokens there are.</param>
     /// <param name="weights">Quantised weights.</param>
-    public static TuningPlan Make(ModelGraph graph, TuningSettings settings, double forwardPerToken, long tokens, long weights)
+    public static TuningPlan Make(ModelGraph graph, TuningSettings settings, int groupSize, double forwardPerToken, long tokens, long weights)
     {
         var memory = TuningMemory.Of(graph, settings);
         var head = 2.0 * graph.HiddenSize * graph.VocabularySize;
@@ -31,7 +37,7 @@ public sealed record TuningPlan(int Steps, int TokensPerStep, bool TunesCodes, W
         var operations = settings.Steps * step + (seen + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
         // Passes over all weights: renewed, their gradients, the signs, the latent codes.
         var work = new WorkEstimate(0, operations, settings.Steps * 0.15 * weights, 0);
-        return new TuningPlan(settings.Steps, settings.TokensPerStep, memory.WeightsStay && settings.CodeRate > 0, work,
-            memory.Bytes + Math.Min(4 * (seen + held) * graph.HiddenSize, settings.MemoryBytes / 4), weights * (memory.WeightsStay ? 6 : 1) + 4 * seen * graph.HiddenSize);
+        return new TuningPlan(settings, memory.WeightsStay && settings.CodeRate > 0, work,
+            memory.Bytes + 16 * weights / groupSize + Math.Min(4 * (seen + held) * graph.HiddenSize, settings.MemoryBytes / 4), weights * (memory.WeightsStay ? 6 : 1) + 4 * seen * graph.HiddenSize);
     }
 }

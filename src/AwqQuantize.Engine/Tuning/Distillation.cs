@@ -10,7 +10,7 @@ namespace AwqQuantize.Engine.Tuning;
 internal sealed class Distillation(DecoderModel teacher, DecoderModel student)
 {
     // Elements of a chunk of logits; several such buffers live at once.
-    private const long LogitElements = 1 << 23;
+    private const long LogitElements = 1 << 22;
 
     /// <summary>Sum of the divergence over tokens, and its gradient by the student's hidden states where that is wanted.</summary>
     /// <param name="expected">What left the teacher's last layer, [tokens, hidden].</param>

@@ -71,6 +71,7 @@ public sealed class EndToEndTuning : IDisposable
     {
         progress?.Invoke("float model", 0);
         Teach();
+        ShareHead();
         OpenLayers(folder);
         var (state, resumed) = (new TuningState(), folder.TryLoad(State, out var earlier));
         if (resumed)
@@ -121,6 +122,15 @@ public sealed class EndToEndTuning : IDisposable
     private int ScaleSteps => TunesCodes ? settings.Steps / 4 : settings.Steps;
 
     private IEnumerable<Tensor> State => layers.SelectMany(l => l.State).Concat(outer.Values.SelectMany(o => o.State));
+
+    /// <summary>The head is the largest matrix of many models; where both models have the same, it is in memory once.</summary>
+    private void ShareHead()
+    {
+        using var scope = NewDisposeScope();
+        var name = student.Graph.Head.Weight;
+        if (name == teacherModel.Graph.Head.Weight && studentModel[name].eq(teacherModel[name]).all().item<bool>())
+            studentModel.Set(name, teacherModel[name].alias());
+    }
 
     /// <summary>What leaves the float model's last layer, for all rows.</summary>
     private void Teach()
@@ -260,7 +270,10 @@ public sealed class EndToEndTuning : IDisposable
         for (var row = 0; row < rows.HeldOut; row++)
         {
             cancel.ThrowIfCancellationRequested();
-            sum += distillation.Measure(expected.View(row, 1)[0], states.View(row, 1)[0], null);
+            using (NewDisposeScope())
+                sum += distillation.Measure(expected.View(row, 1)[0], states.View(row, 1)[0], null);
+            // Freed blocks of the size of logits are not used again by the C library where small ones lie between them.
+            NativeHeap.Trim();
         }
         return sum / rows.HeldOutTokens;
     }

@@ -28,8 +28,8 @@ internal sealed class TunedLayer : IDisposable
             linears[linear.Module] = new TunedLinear(source.Folder, graph.Prefix + linear.Module, [linear.Out, linear.In],
                 source.Quantization!.GroupSizeFor(linear.In), settings, resident, close);
         }
-        using var first = model.LoadLayer(graph.Index);
-        foreach (var name in graph.Parameters.Where(IsTuned).Select(p => p.Name))
+        using var first = model.LoadLayer(graph.Index, IsTuned);
+        foreach (var name in graph.Parameters.Where(Moves).Select(p => p.Name))
             floats[name] = new Parameter(first.Weights[name], Rate(first.Weights[name], settings));
     }
 
@@ -43,7 +43,7 @@ internal sealed class TunedLayer : IDisposable
     {
         if (layer is not null)
             return layer;
-        layer = model.LoadLayer(graph.Index);
+        layer = model.LoadLayer(graph.Index, IsTuned);
         Renew();
         return layer;
     }
@@ -113,8 +113,11 @@ internal sealed class TunedLayer : IDisposable
     }
 
     /// <summary>Norm weights and biases: everything with one dimension that is stored in float16.</summary>
-    private static bool IsTuned(ParameterSpec parameter) => parameter.Shape.Length == 1 && !parameter.Stored.KeepFloat32
+    private static bool Moves(ParameterSpec parameter) => parameter.Shape.Length == 1 && !parameter.Stored.KeepFloat32
         && (parameter.Name.EndsWith(".weight", StringComparison.Ordinal) || parameter.Name.EndsWith(".bias", StringComparison.Ordinal));
+
+    /// <summary>Weights that are made of codes and group scales here, so that nobody need read them.</summary>
+    private bool IsTuned(string parameter) => parameter.EndsWith(".weight", StringComparison.Ordinal) && linears.ContainsKey(parameter[..^".weight".Length]);
 
     /// <summary>Norms of ordinary size move by the plain rate; larger values in proportion.</summary>
     private static double Rate(Tensor value, TuningSettings settings)

@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Packing;
 using static TorchSharp.torch;
 
@@ -106,11 +107,10 @@ internal sealed class TunedLinear : IDisposable
 
     private unsafe Tensor ReadCentred()
     {
-        using var scope = NewDisposeScope();
-        var codes = new sbyte[(long)outputs * inputs];
-        fixed (sbyte* c = codes)
-            AwqPacking.Unpack((int*)folder.Pointer(Module + ".qweight"), (byte*)c, outputs, inputs);
+        // In torch's memory: arrays of the runtime would pile up, for a step reads the codes of all layers.
+        var codes = empty([outputs, inputs / groupSize, groupSize], ScalarType.Int8);
+        AwqPacking.Unpack((int*)folder.Pointer(Module + ".qweight"), (byte*)TensorMemory.Address(codes), outputs, inputs);
         folder.Release(Module + ".qweight");
-        return tensor(codes, [outputs, inputs / groupSize, groupSize]).sub_(zeros).MoveToOuterDisposeScope();
+        return codes.sub_(zeros);
     }
 }

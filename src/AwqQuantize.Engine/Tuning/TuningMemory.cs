@@ -17,7 +17,7 @@ public sealed record TuningMemory(bool WeightsStay, long RecordedBytes, long Byt
         var layers = graph.Layers.Select(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))).ToList();
         var stay = layers.Sum() * BytesPerWeight < settings.MemoryBytes / 3;
         var recorded = Math.Min(settings.MemoryBytes / 6, graph.Layers.Sum(l => Recording(l, graph.HiddenSize, settings.TokensPerStep)));
-        // One layer's gradients, and logits with their gradients in pieces.
+        // One layer's gradients, logits with their gradients in pieces, and the head, which both models have in common.
         var working = 2 * 4 * layers.Max() + (5L << 25) + 4L * graph.HiddenSize * graph.VocabularySize;
         return new TuningMemory(stay, recorded, (stay ? layers.Sum() * BytesPerWeight : BytesPerWeight * layers.Max()) + recorded + working);
     }

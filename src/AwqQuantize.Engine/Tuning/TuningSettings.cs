@@ -3,6 +3,21 @@ namespace AwqQuantize.Engine.Tuning;
 /// <summary>How a quantised model is tuned against the float one.</summary>
 public sealed record TuningSettings
 {
+    // Calibration tokens for each step of a short tuning: about 0.7 of a forward of them in all.
+    private const int TokensPerShortStep = 8192;
+
+    // With fewer calibration tokens a tuned model fits them better than it fits others.
+    private const long EnoughTokens = 65_536;
+
+    /// <summary>
+    /// A few steps on scales, norms and biases alone, which cost less than a forward of the calibration text and little memory:
+    /// the default where a run has tokens enough.
+    /// </summary>
+    /// <param name="tokens">Calibration tokens there are.</param>
+    /// <returns>Null where they are too few.</returns>
+    public static TuningSettings? Short(long tokens) => tokens < EnoughTokens ? null
+        : new() { Steps = (int)Math.Min(64, tokens / TokensPerShortStep), CodeRate = 0, ScaleRate = 0.0015, Interval = int.MaxValue, HeldOutTokens = 2048, MemoryBytes = 1 << 30 };
+
     /// <summary>Steps at most: a quarter of them for scales, norms and biases alone, then with codes; all for the former where codes stay.</summary>
     public int Steps { get; init; } = 600;
 

@@ -153,6 +153,16 @@ public sealed class FamilyDefaultTests
         Assert.Equal(expected, Attention(graph).Rotary!.Scaling!.OriginalPositions);
     }
 
+    /// <summary>minimax_m2 counts the channels of a head that turn; heads of other families that turn in part agree with transformers.</summary>
+    [Fact]
+    public void ChannelsThatTurn()
+    {
+        Assert.Equal(8, Attention(Published("minimax_m2", _ => { })).Rotary!.Dims);
+        Assert.Equal(4, Attention(Published("minimax_m2", c => c["rotary_dim"] = 4)).Rotary!.Dims);
+        Assert.Equal(12, Attention(Published("minimax_m2", c => c["partial_rotary_factor"] = 0.75)).Rotary!.Dims);
+        Assert.Equal(16, Attention(Published("minimax_m2", Without("rotary_dim"))).Rotary!.Dims);
+    }
+
     /// <summary>A config value that would change the function and is not followed is an error that names the key.</summary>
     [Theory]
     [InlineData("apertus", "post_norm", "true")]

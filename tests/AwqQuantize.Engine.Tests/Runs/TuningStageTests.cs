@@ -1,5 +1,7 @@
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Engine.Tests.Compute;
 using AwqQuantize.Engine.Tests.Evaluation;
 
 namespace AwqQuantize.Engine.Tests.Runs;
@@ -50,6 +52,41 @@ public sealed class TuningStageTests : IDisposable
         Assert.True(with.Tuning.TunesCodes);
         Assert.True(with.DiskBytes > without.DiskBytes && with.Work.Matrix > without.Work.Matrix);
         Assert.False(QuantizationRun.Plan(Options("out") with { MemoryLimit = 1 << 20 }, new SilentObserver(), default).Tuning!.TunesCodes);
+    }
+
+    /// <summary>Nobody asked for it, so it is short, leaves the codes alone, and is not what a run fails for.</summary>
+    [Fact]
+    public void WithManyTokensARunEndsWithAShortTuning()
+    {
+        var text = temporary.Write("much.txt", string.Concat(Directory.GetFiles(Path.Combine(Repository.Root, "module", "Calibration"), "*.txt").Order().Select(File.ReadAllText)));
+        QuantizationOptions Many(string output) => Options(output) with { TuningSteps = null, SampleCount = 512, SequenceLength = 128, CalibrationData = [text] };
+        Assert.True(QuantizationRun.Plan(Many("short"), new SilentObserver(), default).Tuning is { Steps: 8, TunesCodes: false });
+        Assert.Null(QuantizationRun.Plan(Many("short") with { SampleCount = 511 }, new SilentObserver(), default).Tuning);
+        var tuned = QuantizationRun.Execute(Many("short"), new SilentObserver(), default);
+        Assert.True(tuned.Tuning is { Steps: 8, BestStep: 8 } && tuned.Tuning.KlAfter < tuned.Tuning.KlBefore, $"{tuned.Tuning}");
+        var plain = QuantizationRun.Execute(Many("plain") with { TuningSteps = 0 }, new SilentObserver(), default);
+        var full = QuantizationRun.Execute(Many("full"), new SilentObserver(), default, stage =>
+        {
+            if (stage == "tuning")
+                throw new OutOfMemoryException();
+        });
+        Assert.Null(full.Tuning);
+        Assert.Contains(full.Warnings, w => w.Contains("not tuned"));
+        Assert.Equal(Files(plain.Path)["model.safetensors"], Files(full.Path)["model.safetensors"]);
+        Assert.NotEqual(Files(plain.Path)["model.safetensors"], Files(tuned.Path)["model.safetensors"]);
+    }
+
+    /// <summary>Tuning is the CPU's work: where a device quantises the layers in seconds, it would take most of the time.</summary>
+    [Fact]
+    public void NothingIsTunedUnaskedAfterADevice()
+    {
+        using var folder = ModelFolder.Open(QuantizedSample.Source);
+        var graph = Repository.Catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+        var options = Options("out") with { TuningSteps = null };
+        QuantizationPlan Plan(DeviceTeam? team) => QuantizationPlan.Make(options, graph, folder, 512, 128, team: team);
+        Assert.NotNull(Plan(null).Tuning);
+        Assert.NotNull(Plan(DeviceTeam.Of(ComputeDevice.Host)).Tuning);
+        Assert.Null(Plan(DeviceTeam.Of(new SimulatedDevice(1L << 40))).Tuning);
     }
 
     private QuantizationOptions Options(string output) => new()
