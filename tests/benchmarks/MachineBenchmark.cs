@@ -1,4 +1,8 @@
 using System.Diagnostics;
+using AwqQuantize.Engine.Architectures;
+using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Runs;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -9,6 +13,13 @@ internal static class MachineBenchmark
 {
     public static int Run(string[] args)
     {
+        foreach (var model in args)
+        {
+            // As a run measures it, in a process that has just begun.
+            using var folder = ModelFolder.Open(model);
+            var graph = ArchitectureCatalog.Load(Path.Combine(Repository.Root, "module", "Architectures")).Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+            Console.WriteLine(MachineSpeed.Measure(ComputeDevice.Host, graph));
+        }
         Console.WriteLine($"threads={get_num_threads()} processors={Environment.ProcessorCount}");
         foreach (var (m, k, n) in new[] { (2048, 576, 576), (2048, 576, 1536), (2048, 1536, 576), (2048, 4096, 4096), (512, 2048, 512), (1536, 2048, 1536), (384, 1536, 128), (4096, 4096, 128) })
         {

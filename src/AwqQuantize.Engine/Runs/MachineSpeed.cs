@@ -12,7 +12,10 @@ namespace AwqQuantize.Engine.Runs;
 /// <param name="FitRate">Weights per second whose ranges are fitted.</param>
 public sealed record MachineSpeed(double MatrixRate, double FitRate)
 {
-    private const double Patience = 0.4;
+    private const double Patience = 1;
+
+    // What a long run reaches of the rate of one call that is made again and again.
+    private const double Sustained = 0.8;
 
     /// <summary>Operations per second of the products of forwards, which a device may make in half precision.</summary>
     public double ProductRate { get; init; } = MatrixRate;
@@ -25,7 +28,7 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
 
     private static readonly Dictionary<(string, long, long), MachineSpeed> Measured = [];
 
-    /// <summary>Measures for about a second; the answer for a device and widths is remembered.</summary>
+    /// <summary>Measures for about two seconds; the answer for a device and widths is remembered.</summary>
     /// <param name="device">Where layers run.</param>
     /// <param name="graph">Gives the widths: narrow matrices are slower.</param>
     public static MachineSpeed Measure(ComputeDevice device, ModelGraph graph)
@@ -100,6 +103,6 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         }
         while (times.Count < 4 || Stopwatch.GetElapsedTime(start).TotalSeconds < Patience);
         times.Sort();
-        return 1 / times[times.Count / 4].TotalSeconds;
+        return Sustained / times[times.Count / 4].TotalSeconds;
     }
 }

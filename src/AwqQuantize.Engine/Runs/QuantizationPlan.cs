@@ -172,8 +172,9 @@ public sealed record QuantizationPlan
         TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
             : TuningPlan.Make(graph, tuned, options.GroupSize, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights);
 
-        // Nobody asked for it, so it stays within what the layers may take, wherever the run takes place.
-        TuningPlan? Small(TuningPlan? tuned) => tuned?.MemoryBytes + MemoryEstimate.FreshProcess <= memory.Promised ? tuned : null;
+        // Nobody asked for it, so it stays within what the layers may take, and within what the user says; what happens to be free at
+        // the moment decides nothing about the result.
+        TuningPlan? Small(TuningPlan? tuned) => tuned?.MemoryBytes + MemoryEstimate.FreshProcess <= memory.Promised && tuned.MemoryBytes + start <= (options.MemoryLimit ?? long.MaxValue) ? tuned : null;
     }
 
     /// <summary>The float model over a little text, and the checkpoint's files.</summary>

@@ -24,6 +24,9 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
 
     private const double DiskRate = 400e6;
 
+    // Seconds that each linear takes for being one more: calls into libtorch, threads that are woken. Felt where experts are small.
+    private const double SecondsPerLinear = 0.005;
+
     public static WorkEstimate None { get; } = new(0, 0, 0, 0);
 
     /// <summary>The part of <see cref="Matrix"/> that a device makes in what it makes forwards in: forwards and Gram matrices.</summary>
@@ -32,19 +35,22 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
     /// <summary>The part of <see cref="Bytes"/> that are hidden states, which a run on a device seldom writes.</summary>
     public double States { get; init; }
 
+    /// <summary>Linears that are calibrated.</summary>
+    public double Linears { get; init; }
+
     /// <summary>Seconds on a machine.</summary>
     public double Seconds(MachineSpeed speed)
     {
-        var computing = Products / speed.ProductRate + (Matrix - Products) / speed.MatrixRate + Fits / speed.FitRate;
+        var computing = Products / speed.ProductRate + (Matrix - Products) / speed.MatrixRate + Fits / speed.FitRate + Linears * SecondsPerLinear;
         return speed.WritesBehind ? Math.Max(computing, (Bytes - States) / DiskRate) : computing + Bytes / DiskRate;
     }
 
     public static WorkEstimate operator +(WorkEstimate a, WorkEstimate b) =>
-        new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes) { Products = a.Products + b.Products, States = a.States + b.States };
+        new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes) { Products = a.Products + b.Products, States = a.States + b.States, Linears = a.Linears + b.Linears };
 
     /// <summary>The same work several times over.</summary>
     public static WorkEstimate operator *(WorkEstimate a, double times) =>
-        new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times) { Products = a.Products * times, States = a.States * times };
+        new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times) { Products = a.Products * times, States = a.States * times, Linears = a.Linears * times };
 
     /// <summary>Work of one layer.</summary>
     /// <param name="layer">Its shape.</param>
@@ -60,7 +66,7 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
             return new WorkEstimate(0, 0, quantized.Sum(l => 0.15 * l.In * l.Out), bytes);
         var hidden = layer.Blocks[0] is var first ? layer.Linears.Where(l => l.Site == first.InputSite).Select(l => l.In).DefaultIfEmpty(1).Max() : 1;
         // Norms, activations and softmax weigh more where the layers are narrow.
-        var elementwise = 1 + 240.0 / hidden;
+        var elementwise = 1 + 340.0 / hidden;
         double forward = 0, matrix = 0, fits = 0;
         for (var block = 0; block < layer.BlockCount; block++)
         {
@@ -94,7 +100,7 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
             fits += outputs * n * (1 + RecurrenceFits * (1 + sweeps));
         }
         var states = 8.0 * tokens * hidden;
-        return new WorkEstimate(forward, matrix + products, fits, bytes + states) { Products = products, States = states };
+        return new WorkEstimate(forward, matrix + products, fits, bytes + states) { Products = products, States = states, Linears = quantized.Count };
     }
 
     private static double Operations(LinearSpec linear, LayerGraph layer, long tokens) => 2.0 * linear.In * linear.Out * tokens * Share(linear, layer);
