@@ -174,7 +174,7 @@ public sealed record QuantizationPlan
 
         // Nobody asked for it, so it stays within what the layers may take, and within what the user says; what happens to be free at
         // the moment decides nothing about the result.
-        TuningPlan? Small(TuningPlan? tuned) => tuned?.MemoryBytes + MemoryEstimate.FreshProcess <= memory.Promised && tuned.MemoryBytes + start <= (options.MemoryLimit ?? long.MaxValue) ? tuned : null;
+        TuningPlan? Small(TuningPlan? tuned) => tuned is not null && tuned.MemoryBytes <= Math.Min(memory.Promised - MemoryEstimate.FreshProcess, (options.MemoryLimit ?? long.MaxValue) - start) ? tuned : null;
     }
 
     /// <summary>The float model over a little text, and the checkpoint's files.</summary>
