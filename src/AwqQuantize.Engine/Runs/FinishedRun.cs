@@ -20,11 +20,12 @@ internal static class FinishedRun
             throw Other(destination, $"has no {ReportFile.Name}, so that nobody can tell how it was made");
         var report = ReportFile.Read(destination);
         // An option that the user knows says more than the hash that it changes.
-        foreach (var (name, value) in identity.OrderBy(o => o.Key is "Source" or "CalibrationTokens").ThenBy(o => o.Key, StringComparer.Ordinal))
+        foreach (var name in identity.Keys.Union(report.Identity.Keys).OrderBy(n => n is "Source" or "CalibrationTokens")
+            .ThenBy(n => !identity.ContainsKey(n) || !report.Identity.ContainsKey(n)).ThenBy(n => n, StringComparer.Ordinal))
         {
-            var before = report.Identity.GetValueOrDefault(name);
-            if (before != value)
-                throw Other(destination, Difference(name, before, value));
+            var (before, now) = (report.Identity.GetValueOrDefault(name), identity.GetValueOrDefault(name));
+            if (before != now)
+                throw Other(destination, Difference(name, before, now));
         }
         return new AwqQuantizationResult
         {
@@ -34,11 +35,11 @@ internal static class FinishedRun
         };
     }
 
-    private static string Difference(string name, string? before, string now) => name switch
+    private static string Difference(string name, string? before, string? now) => name switch
     {
         "Source" => "was made from another model, or from another state of it",
         "CalibrationTokens" => "was calibrated on other tokens",
-        _ => $"was made with {name} = {before ?? "(unknown)"}, now it is {now}",
+        _ => $"was made with {name} = {before ?? "its default"}, now it is {now ?? "its default"}",
     };
 
     private static AwqException Other(string destination, string what) => new("DestinationExists", AwqErrorKind.AlreadyExists,

@@ -14,8 +14,8 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
 {
     private const double Patience = 1;
 
-    // What a long run reaches of the rate of one call that is made again and again.
-    private const double Sustained = 0.8;
+    // What a long run reaches of the rate of one call that is made again and again, where matrices are narrow and where they are wide.
+    private const double SustainedNarrow = 0.8, SustainedWide = 1;
 
     /// <summary>Operations per second of the products of forwards, which a device may make in half precision.</summary>
     public double ProductRate { get; init; } = MatrixRate;
@@ -45,11 +45,13 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         {
             if (!Measured.TryGetValue((device.Name, inputs, outputs), out var speed))
                 Measured[(device.Name, inputs, outputs)] = speed = device.IsHost
-                    ? new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), Fits())
+                    ? new MachineSpeed(Sustained(inputs) * Products(device, inputs, outputs, ScalarType.Float32), Sustained(inputs) * Fits())
                     : new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), FitsOn(device)) { ProductRate = Products(device, inputs, outputs, type), WritesBehind = true };
             return speed;
         }
     }
+
+    private static double Sustained(long columns) => SustainedNarrow + (SustainedWide - SustainedNarrow) * Math.Clamp(Math.Log2(columns) - 10, 0, 1);
 
     private static double Products(ComputeDevice device, long inputs, long outputs, ScalarType type)
     {
@@ -103,6 +105,6 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         }
         while (times.Count < 4 || Stopwatch.GetElapsedTime(start).TotalSeconds < Patience);
         times.Sort();
-        return Sustained / times[times.Count / 4].TotalSeconds;
+        return 1 / times[times.Count / 4].TotalSeconds;
     }
 }

@@ -25,11 +25,11 @@ public sealed partial class QuantizationRun : IDisposable
     /// <summary>The same with MaxQuality.</summary>
     internal const int MaximumRows = 512, MaximumLength = 4096;
 
-    /// <summary>Fewer calibration tokens than this make a worse model.</summary>
+    // Fewer calibration tokens than this make a worse model.
+    private const int FewTokens = 16_384;
+
     // Work of a device that a run that was ended may have to do again.
     private static readonly TimeSpan MostLost = TimeSpan.FromSeconds(15);
-
-    private const int FewTokens = 16_384;
 
     private static readonly TimeSpan WorthMeasuring = TimeSpan.FromSeconds(10);
 

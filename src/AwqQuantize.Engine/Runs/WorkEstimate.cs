@@ -13,7 +13,7 @@ namespace AwqQuantize.Engine.Runs;
 /// <param name="Bytes">Read and written.</param>
 public sealed record WorkEstimate(double Forward, double Matrix, double Fits, double Bytes)
 {
-    // Shares of the rate of a forward's products that other shapes reach.
+    // Shares of the rate of a forward's products that other shapes reach where 576 columns meet.
     private const double GramShare = 0.75, BlockShare = 0.35, SweepShare = 0.45, FactorShare = 0.35;
 
     // Candidates per scale group: identity, and for two kinds five coarse ratios and up to four finer ones.
@@ -88,20 +88,24 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
         foreach (var site in quantized.GroupBy(l => l.Site))
         {
             double n = site.First().In, seen = tokens * (settings.AllTokensToAllExperts ? 1 : Share(site.First(), layer));
-            products += seen * (n * n + 512 * n) / GramShare;
-            matrix += n * n * n / 3 / FactorShare;
+            var wide = Wide(n);
+            products += seen * (n * n + 512 * n) / (GramShare * Math.Pow(wide, 0.3));
+            matrix += n * n * n / 3 / (FactorShare * wide);
             var groups = settings.SearchScales ? layer.ScaleGroups.Count(g => g.Site == site.Key) : 0;
             var sampled = Math.Min(settings.SearchRows, site.Sum(l => (double)l.Out)) * groups * Candidates;
-            matrix += sampled * n * n / BlockShare;
+            matrix += sampled * n * n / (BlockShare * wide);
             fits += sampled * n * (1 + RecurrenceFits);
             var outputs = site.Sum(l => (double)l.Out);
             var sweeps = settings.Rounding == RoundingMode.Nearest ? 0 : Math.Min(settings.Sweeps, Math.Max(1, settings.SweepBudget * seen / n));
-            matrix += outputs * n * n / BlockShare + sweeps * 2 * outputs * n * n / SweepShare;
+            matrix += outputs * n * n / (BlockShare * wide) + sweeps * 2 * outputs * n * n / (SweepShare * wide);
             fits += outputs * n * (1 + RecurrenceFits * (1 + sweeps));
         }
         var states = 8.0 * tokens * hidden;
         return new WorkEstimate(forward, matrix + products, fits, bytes + states) { Products = products, States = states, Linears = quantized.Count };
     }
+
+    /// <summary>How much more of the peak wide matrices reach: twice as much at 4096 columns (figures in tests/benchmarks).</summary>
+    private static double Wide(double columns) => Math.Pow(Math.Clamp(columns / 576, 0.5, 8), 0.35);
 
     private static double Operations(LinearSpec linear, LayerGraph layer, long tokens) => 2.0 * linear.In * linear.Out * tokens * Share(linear, layer);
 

@@ -74,6 +74,10 @@ public sealed class TuningStageTests : IDisposable
         Assert.Contains(full.Warnings, w => w.Contains("not tuned"));
         Assert.Equal(Files(plain.Path)["model.safetensors"], Files(full.Path)["model.safetensors"]);
         Assert.NotEqual(Files(plain.Path)["model.safetensors"], Files(tuned.Path)["model.safetensors"]);
+        var again = QuantizationRun.Execute(Many("short") with { Resume = true }, new SilentObserver(), default);
+        Assert.Equal((RunStatus.AlreadyDone, tuned.Tuning), (again.Status, again.Tuning));
+        Assert.Contains("TuningSteps", Assert.Throws<AwqException>(() => QuantizationRun.Plan(Many("plain") with { Resume = true }, new SilentObserver(), default)).Message);
+        Assert.Contains("TuningSteps", Assert.Throws<AwqException>(() => QuantizationRun.Plan(Many("short") with { Resume = true, TuningSteps = 3 }, new SilentObserver(), default)).Message);
     }
 
     /// <summary>Tuning is the CPU's work: where a device quantises the layers in seconds, it would take most of the time.</summary>
