@@ -9,8 +9,8 @@ namespace AwqQuantize.Engine.Tuning;
 /// <param name="student">The quantised model, likewise.</param>
 internal sealed class Distillation(DecoderModel teacher, DecoderModel student)
 {
-    // Elements of a chunk of logits; several such buffers live at once.
-    private const long LogitElements = 1 << 22;
+    /// <summary>Most elements of a chunk of logits; five such buffers live at once.</summary>
+    internal const long LogitElements = 1 << 22;
 
     /// <summary>Sum of the divergence over tokens, and its gradient by the student's hidden states where that is wanted.</summary>
     /// <param name="expected">What left the teacher's last layer, [tokens, hidden].</param>

@@ -18,7 +18,8 @@ public sealed record TuningMemory(bool WeightsStay, long RecordedBytes, long Byt
         var stay = layers.Sum() * BytesPerWeight < settings.MemoryBytes / 3;
         var recorded = Math.Min(settings.MemoryBytes / 6, graph.Layers.Sum(l => Recording(l, graph.HiddenSize, settings.TokensPerStep)));
         // One layer's gradients, logits with their gradients in pieces, and the head, which both models have in common.
-        var working = 2 * 4 * layers.Max() + (5L << 25) + 4L * graph.HiddenSize * graph.VocabularySize;
+        var logits = Math.Min(Distillation.LogitElements, (long)settings.TokensPerStep * graph.VocabularySize);
+        var working = 2 * 4 * layers.Max() + 5 * 4 * logits + 4L * graph.HiddenSize * graph.VocabularySize;
         return new TuningMemory(stay, recorded, (stay ? layers.Sum() * BytesPerWeight : BytesPerWeight * layers.Max()) + recorded + working);
     }
 
