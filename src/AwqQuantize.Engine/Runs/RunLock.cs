@@ -39,6 +39,11 @@ internal sealed class RunLock : IDisposable
             var taken = new RunLock(folder, machine, Open(folder));
             try
             {
+                if (!taken.IsInPlace())
+                {
+                    taken.Dispose();
+                    continue;
+                }
                 AwaitStranger(folder, machine, patience ?? 3 * Beat, cancel);
                 taken.Write();
                 taken.timer = new Timer(_ => taken.BeatOnce(), null, Beat, Beat);
@@ -93,6 +98,14 @@ internal sealed class RunLock : IDisposable
                 File.Delete(Path.Combine(folder, OwnerFile));
             file.Dispose();
         }
+    }
+
+    /// <summary>Whether the locked file is the one that others find: its folder may have been moved away between opening and locking.</summary>
+    private bool IsInPlace()
+    {
+        // Windows moves no folder with an open file. Linux tells the path of an open file as it is now.
+        return !OperatingSystem.IsLinux() || new FileInfo($"/proc/self/fd/{file.SafeFileHandle.DangerousGetHandle()}").LinkTarget is not { } now
+            || Path.GetFileName(Path.GetDirectoryName(now)) == Path.GetFileName(folder);
     }
 
     /// <summary>No more signs of life.</summary>
