@@ -47,6 +47,7 @@ public sealed unsafe class ScaleSearch
     private readonly float[] importance;
     private Tensor? scaled;
     private RoundingBuffers? buffers;
+    private (Tensor Error, Tensor Product)? nearest;
     private readonly CurvatureCopies? copies;
     private readonly Dictionary<int, Tensor> samples = []; // on the devices beside the first
 
@@ -91,6 +92,8 @@ public sealed unsafe class ScaleSearch
         sample.Dispose();
         scaled?.Dispose();
         buffers?.Dispose();
+        nearest?.Error.Dispose();
+        nearest?.Product.Dispose();
         return [.. tried.OrderBy(c => c.Loss).ThenBy(c => c.Kind)];
 
         ScaleCandidate TryRatio(ScaleKind kind, double ratio)
@@ -195,7 +198,7 @@ public sealed unsafe class ScaleSearch
     private double NearestLoss(float* scaled, float[] s)
     {
         NearestRounding.Round(scaled, linear);
-        var error = empty_like(sample);
+        var (error, product) = nearest ??= (empty_like(sample).DetachFromDisposeScope(), empty_like(sample).DetachFromDisposeScope());
         var (e, n) = ((nint)TensorMemory.Floats(error), linear.Columns);
         linear.Dequantize((float*)e);
         RowParallel.For(linear.Rows, n, (from, to) =>
@@ -205,7 +208,7 @@ public sealed unsafe class ScaleSearch
                     ((float*)e)[row * n + i] /= s[i];
         });
         error.sub_(sample);
-        return error.mm(curvature.H).mul_(error).sum(ScalarType.Float64).item<double>();
+        return product.addmm_(error, curvature.H, 0, 1).mul_(error).sum(ScalarType.Float64).item<double>();
     }
 
     /// <summary>s of one kind and ratio, normalised to sqrt(max · min) = 1.</summary>

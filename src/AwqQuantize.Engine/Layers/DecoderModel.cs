@@ -79,10 +79,11 @@ public sealed unsafe class DecoderModel : IDisposable
     /// <summary>Reads one layer's weights. The caller disposes it.</summary>
     /// <param name="index">Of the layer.</param>
     /// <param name="without">Parameters that the caller has of its own; null for none.</param>
-    public DecoderLayer LoadLayer(int index, Func<string, bool>? without = null) => Place(index, LayerWeights.Load(Graph.Layers[index], source, CPU, without));
+    public DecoderLayer LoadLayer(int index, Func<string, bool>? without = null) => Place(index, ReadLayer(index, without));
 
     /// <summary>Reads one layer's weights into host memory; on any thread.</summary>
-    public LayerWeights ReadLayer(int index) => LayerWeights.Load(Graph.Layers[index], source, CPU);
+    /// <inheritdoc cref="LoadLayer"/>
+    public LayerWeights ReadLayer(int index, Func<string, bool>? without = null) => LayerWeights.Load(Graph.Layers[index], source, CPU, without);
 
     /// <summary>Makes a layer of weights in host memory, which it takes over: on the model's device, or on the host where it does not fit there.</summary>
     public DecoderLayer Place(int index, LayerWeights weights)

@@ -19,14 +19,8 @@ internal static class FinishedRun
         if (!File.Exists(Path.Combine(destination, ReportFile.Name)))
             throw Other(destination, $"has no {ReportFile.Name}, so that nobody can tell how it was made");
         var report = ReportFile.Read(destination);
-        // An option that the user knows says more than the hash that it changes.
-        foreach (var name in identity.Keys.Union(report.Identity.Keys).OrderBy(n => n is "Source" or "CalibrationTokens")
-            .ThenBy(n => !identity.ContainsKey(n) || !report.Identity.ContainsKey(n)).ThenBy(n => n, StringComparer.Ordinal))
-        {
-            var (before, now) = (report.Identity.GetValueOrDefault(name), identity.GetValueOrDefault(name));
-            if (before != now)
-                throw Other(destination, Difference(name, before, now));
-        }
+        if (RunIdentity.Difference(report.Identity, identity) is var (name, before, now))
+            throw Other(destination, Difference(name, before, now));
         return new AwqQuantizationResult
         {
             Status = RunStatus.AlreadyDone, Path = destination, SourcePath = source, Architecture = report.Architecture, SourceSize = report.SourceSize,

@@ -182,11 +182,10 @@ public sealed class RunFolder : IDisposable
 
     private static void Compare(string path, Dictionary<string, string> before, IReadOnlyDictionary<string, string> now)
     {
-        foreach (var name in now.Keys.Union(before.Keys).OrderBy(n => !now.ContainsKey(n) || !before.ContainsKey(n)).ThenBy(n => n, StringComparer.Ordinal))
-            if (before.GetValueOrDefault(name) is var old && now.GetValueOrDefault(name) is var value && old != value)
-                throw new AwqException("RunOptionsDiffer", AwqErrorKind.InvalidArgument,
-                    $"The unfinished run in '{path}' was started with {name} = {old ?? "its default"}, now it is {value ?? "its default"}.",
-                    "Repeat the command as it was to go on, or start over with -Force.");
+        if (RunIdentity.Difference(before, now) is var (name, old, value))
+            throw new AwqException("RunOptionsDiffer", AwqErrorKind.InvalidArgument,
+                $"The unfinished run in '{path}' was started with {name} = {old ?? "its default"}, now it is {value ?? "its default"}.",
+                "Repeat the command as it was to go on, or start over with -Force.");
     }
 
     private static void WriteWhole(string path, byte[] content)

@@ -32,6 +32,14 @@ internal sealed class RunIdentity
         Values = values;
     }
 
+    /// <summary>The first option that two runs do not have in common; null where they agree. One that both name says more than one that only one of them names, and any option more than a hash that it changes.</summary>
+    public static (string Name, string? Before, string? Now)? Difference(IReadOnlyDictionary<string, string> before, IReadOnlyDictionary<string, string> now)
+    {
+        var different = now.Keys.Union(before.Keys).Where(n => before.GetValueOrDefault(n) != now.GetValueOrDefault(n))
+            .OrderBy(n => n is "Source" or "CalibrationTokens").ThenBy(n => !now.ContainsKey(n) || !before.ContainsKey(n)).ThenBy(n => n, StringComparer.Ordinal);
+        return different.FirstOrDefault() is { } name ? (name, before.GetValueOrDefault(name), now.GetValueOrDefault(name)) : null;
+    }
+
     /// <summary>Without what a finished checkpoint is not made again for: this program's version and the device.</summary>
     public IReadOnlyDictionary<string, string> Values { get; }
 

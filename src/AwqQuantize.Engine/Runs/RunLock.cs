@@ -105,7 +105,7 @@ internal sealed class RunLock : IDisposable
     {
         // Windows moves no folder with an open file. Linux tells the path of an open file as it is now.
         return !OperatingSystem.IsLinux() || new FileInfo($"/proc/self/fd/{file.SafeFileHandle.DangerousGetHandle()}").LinkTarget is not { } now
-            || Path.GetFileName(Path.GetDirectoryName(now)) == Path.GetFileName(folder);
+            || Path.GetFileName(Path.GetDirectoryName(now)) == Path.GetFileName(Directory.ResolveLinkTarget(folder, returnFinalTarget: true)?.FullName ?? folder);
     }
 
     /// <summary>No more signs of life.</summary>

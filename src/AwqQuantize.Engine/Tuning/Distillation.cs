@@ -7,7 +7,8 @@ namespace AwqQuantize.Engine.Tuning;
 /// <summary>How far the quantised model's predictions are from the float model's: KL(float‖quantised), in nats per token.</summary>
 /// <param name="teacher">The float model; only its head runs here.</param>
 /// <param name="student">The quantised model, likewise.</param>
-internal sealed class Distillation(DecoderModel teacher, DecoderModel student)
+/// <param name="cancel">Asked at each chunk: heads of large vocabularies take seconds.</param>
+internal sealed class Distillation(DecoderModel teacher, DecoderModel student, CancellationToken cancel)
 {
     /// <summary>Most elements of a chunk of logits; five such buffers live at once.</summary>
     internal const long LogitElements = 1 << 22;
@@ -24,6 +25,7 @@ internal sealed class Distillation(DecoderModel teacher, DecoderModel student)
         var sum = 0.0;
         for (var from = 0L; from < tokens; from += chunk)
         {
+            cancel.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var count = Math.Min(chunk, tokens - from);
             var p = nn.functional.log_softmax(teacher.Logits(expected.narrow(0, from, count).unsqueeze(0))[0], 1);

@@ -41,7 +41,7 @@ public sealed class EndToEndTuning : IDisposable
         recordingBytes = settings.MemoryBytes / 6;
         teacherModel = DecoderModel.Open(graph, teacher, CPU);
         studentModel = DecoderModel.Open(student.Graph, student.Tensors, CPU);
-        distillation = new Distillation(teacherModel, studentModel);
+        distillation = new Distillation(teacherModel, studentModel, cancel);
         rows = TuningRows.From(calibration, settings);
         var bytes = 4L * rows.Count * rows.Length * graph.HiddenSize;
         expected = new HiddenStates(rows.Count, rows.Length, graph.HiddenSize, bytes > settings.MemoryBytes / 4 ? spill : null);

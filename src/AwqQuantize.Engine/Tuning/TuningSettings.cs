@@ -3,14 +3,14 @@ namespace AwqQuantize.Engine.Tuning;
 /// <summary>How a quantised model is tuned against the float one.</summary>
 public sealed record TuningSettings
 {
-    // Calibration tokens for each step of a short tuning: about 0.7 of a forward of them in all.
+    // Calibration tokens for each step of a short tuning: about a forward of them in all, with the float model and the held-out rows.
     private const int TokensPerShortStep = 8192;
 
     // With fewer calibration tokens a tuned model fits them better than it fits others.
     private const long EnoughTokens = 65_536;
 
     /// <summary>
-    /// A few steps on scales, norms and biases alone, which cost less than a forward of the calibration text and little memory:
+    /// A few steps on scales, norms and biases alone, which cost about a forward of the calibration text and little memory:
     /// the default where a run has tokens enough.
     /// </summary>
     /// <param name="tokens">Calibration tokens there are.</param>

@@ -49,6 +49,17 @@ public sealed class RunLockTests : IDisposable
         Assert.InRange(acquired, 1, 400);
     }
 
+    /// <summary>Run folders may lie on another disk.</summary>
+    [Fact]
+    public void AFolderThatIsALinkIsLockedLikeAnyOther()
+    {
+        Directory.CreateDirectory(temporary.File("elsewhere"));
+        Directory.CreateSymbolicLink(Folder, temporary.File("elsewhere"));
+        using var first = RunLock.Acquire(Folder);
+        first.Verify();
+        Assert.Equal("RunLocked", Assert.Throws<AwqException>(() => RunLock.Acquire(temporary.File("elsewhere"))).Id);
+    }
+
     [Fact]
     public void ARecordThatADeadRunOfThisMachineLeftHoldsNobodyUp()
     {
