@@ -96,6 +96,8 @@ public sealed class SensitivityStageTests : IDisposable
     {
         ModelPath = Path.Combine(Repository.Root, "samples", "stories-llama"), ModuleRoot = Path.Combine(Repository.Root, "module"), OutputPath = temporary.File(output),
         MaxQuality = true, GroupSize = 128, SampleCount = 4, SequenceLength = 128, CalibrationData = [Path.Combine(Repository.Root, "module", "Calibration", "narrative.txt")],
+        // Tuning comes after all that is asked here; some of it, so that the decision is kept beside it too.
+        TuningSteps = 8,
     };
 
     private string Hash(string output) => string.Join("\n", Directory.GetFiles(temporary.File(output)).Order(StringComparer.Ordinal)
