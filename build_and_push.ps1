@@ -149,7 +149,10 @@ $digest = $null
 if ($Push -and $PSCmdlet.ShouldProcess($image, "Push with $Engine")) {
     if ($Engine -eq 'docker') {
         Invoke-Program 'docker' @('push', $image)
-        $digest = (Get-ProgramOutput 'docker' @('inspect', '--format', '{{index .RepoDigests 0}}', $image)) -replace '^.*@'
+        # The same image may have been pushed elsewhere before, as another manifest; docker leaves its own registry's name out.
+        $name = "${Registry}/${Repository}" -replace '^(index\.)?docker\.io/(library/)?'
+        $known = (Get-ProgramOutput 'docker' @('inspect', '--format', '{{join .RepoDigests " "}}', $image)) -split ' '
+        $digest = @($known -like "$name@*")[-1] -replace '^.*@'
     }
     else {
         $digestFile = [IO.Path]::GetTempFileName()

@@ -1,22 +1,28 @@
 #!/bin/bash
-# Runs build_and_push.ps1 with buildah against a docker-registry on this machine with basic authentication, pulls what it
-# pushed into another storage, and runs it. As root; Debian: buildah, debootstrap, docker-registry.
-# Usage: push.sh <work folder>
+# Runs build_and_push.ps1 with buildah or docker against a docker-registry on this machine with basic authentication, pulls what
+# it pushed into another storage, and runs it. As root; Debian: buildah or docker.io, debootstrap, docker-registry.
+# Usage: push.sh <work folder> [buildah|docker]
+# AWQ_PUSH_TESTS  not empty: build_and_push.ps1 runs the project's tests, too, as it does without -SkipTests
 # AWQ_ROOTFS      as in container.sh
 # AWQ_SHELL       what runs the script: "pwsh" or "dotnet …/pwsh.dll"; default: the console host
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
-engine=buildah
+engine=${2:-buildah}
 # shellcheck source=tests/fleet/engine.sh
 . "$root/tests/fleet/engine.sh"
-export REGISTRY_AUTH_FILE=$work/auth.json CONTAINERS_STORAGE_CONF=$work/storage.conf
+export REGISTRY_AUTH_FILE=$work/auth.json CONTAINERS_STORAGE_CONF=$work/storage.conf DOCKER_CONFIG=$work/docker
 storage() { printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$work/$1" "$work/$1-run" > "$CONTAINERS_STORAGE_CONF"; }
-with() { command buildah "$@"; }
+with() { command "$engine" "$@"; }
+# docker takes plain HTTP on this machine by itself.
+plain=()
+[ "$engine" = docker ] || plain=(--tls-verify=false)
 
 storage one
 echo "{}" > "$REGISTRY_AUTH_FILE"
+mkdir -p "$DOCKER_CONFIG"
+echo "{}" > "$DOCKER_CONFIG/config.json"
 base=$(base_image)
 
 # bcrypt, at the least cost, of a password that guards nothing.
@@ -44,25 +50,35 @@ for _ in $(seq 50); do (: < /dev/tcp/127.0.0.1/$port) 2> /dev/null && break; sle
 shell=${AWQ_SHELL:-dotnet $root/artifacts/bin/AwqQuantize.Console/release/AwqQuantize.Console.dll}
 script() {
     # shellcheck disable=SC2086 # a command with its arguments
-    $shell -Command "& '$root/build_and_push.ps1' -Engine buildah -Registry '127.0.0.1:$port' -Repository team/awq -Tag test -BaseImage '$base' $* | ConvertTo-Json"
+    $shell -Command "& '$root/build_and_push.ps1' -Engine $engine -Registry '127.0.0.1:$port' -Repository team/awq -Tag test -BaseImage '$base' $* | ConvertTo-Json"
 }
 # Without a login it ends before the long part.
 if script -SkipTests -Push > "$work/refused.log" 2>&1; then exit 1; fi
 grep -q 'There is no login' "$work/refused.log"
-printf %s "$password" | with login --tls-verify=false --username tester --password-stdin "127.0.0.1:$port"
+printf %s "$password" | with login "${plain[@]}" --username tester --password-stdin "127.0.0.1:$port"
 # -WhatIf names each step, and does none.
 script -Push -WhatIf > "$work/whatif.log" 2>&1
-for step in 'Build the module' 'Run the tests' 'Build the image with buildah' 'Push with buildah'; do grep -q "$step" "$work/whatif.log"; done
+for step in 'Build the module' 'Run the tests' "Build the image with $engine" "Push with $engine"; do grep -q "$step" "$work/whatif.log"; done
 [ -z "$(with images --quiet "127.0.0.1:$port/team/awq" 2> /dev/null)" ]
 
-script -SkipTests -Push 2> "$work/built.log" | tee "$work/pushed.log"
+tests=-SkipTests
+[ -z "${AWQ_PUSH_TESTS-}" ] || tests=
+script $tests -Push 2> "$work/built.log" | tee "$work/pushed.log"
 if grep -rF -e "$password" -e "$(printf 'tester:%s' "$password" | base64)" "$work"/*.log; then exit 1; fi
 digest=$(grep -o 'sha256:[0-9a-f]*' "$work/pushed.log" | head -n 1)
-grep -q "buildah pull .*127.0.0.1:$port/team/awq@$digest" "$work/pushed.log"
+grep -q "$engine pull .*127.0.0.1:$port/team/awq@$digest" "$work/pushed.log"
 
-storage two
-with pull --quiet --tls-verify=false "127.0.0.1:$port/team/awq@$digest"
-container=$(with from "127.0.0.1:$port/team/awq@$digest")
-[ "$(with run "$container" -- /opt/awq/entrypoint.sh --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
-with run "$container" -- /opt/awq/entrypoint.sh Get-AwqArchitecture llama
-echo "build_and_push: refused without login, pushed, pulled by digest, runs."
+image=127.0.0.1:$port/team/awq@$digest
+if [ "$engine" = docker ]; then
+    with rmi --force "127.0.0.1:$port/team/awq:test" "$image" > /dev/null
+    with pull --quiet "$image"
+    in_image() { with run --rm "$image" "$@"; }
+else
+    storage two
+    with pull --quiet "${plain[@]}" "$image"
+    container=$(with from "$image")
+    in_image() { with run "$container" -- /opt/awq/entrypoint.sh "$@"; }
+fi
+[ "$(in_image --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
+in_image Get-AwqArchitecture llama
+echo "build_and_push ($engine): refused without login, pushed, pulled by digest, runs."

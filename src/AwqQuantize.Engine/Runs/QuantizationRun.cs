@@ -133,13 +133,13 @@ public sealed partial class QuantizationRun : IDisposable
     {
         var clock = Stopwatch.StartNew();
         if (Finished() is { } finished)
-        {
-            observer.Decision($"'{plan.Path}' is finished already, with the same source and options.");
-            return finished;
-        }
+            return Tell(finished);
         plan.Check();
         ProcessMemory.ResetPeak();
+        probe?.Invoke("opening");
         using var run = RunFolder.Open(plan.Path, identity.Value.On(Kind), options.Force && !options.Resume, cancel);
+        if (FinishedMeanwhile(run) is { } other)
+            return Tell(other);
         var first = run.FinishedLayers(graph.LayerCount);
         observer.Decision($"{graph.ModelType} with {graph.LayerCount} layers on {DeviceName}: {plan.QuantizedModules} linears to 4 bits, {plan.FloatModules.Count} stay float."
             + (run.IsResumed && rows is not null ? $" An earlier run is taken up at layer {first + 1}." : ""));
@@ -166,6 +166,33 @@ public sealed partial class QuantizationRun : IDisposable
         }
         run.Delete();
         return Result(outcomes, clock.Elapsed) with { Status = run.IsResumed ? RunStatus.Resumed : RunStatus.Quantized };
+    }
+
+    private AwqQuantizationResult Tell(AwqQuantizationResult finished)
+    {
+        observer.Decision($"'{plan.Path}' is finished already, with the same source and options.");
+        return finished;
+    }
+
+    /// <summary>Another run may have finished the destination while this one read its text, or waited for the run folder.</summary>
+    private AwqQuantizationResult? FinishedMeanwhile(RunFolder run)
+    {
+        if (run.IsPlaced)
+            return null;
+        AwqQuantizationResult? finished;
+        try
+        {
+            Destination.Check(options);
+            finished = Finished();
+        }
+        catch when (!run.IsResumed)
+        {
+            run.Delete();
+            throw;
+        }
+        if (finished is not null && !run.IsResumed)
+            run.Delete();
+        return finished;
     }
 
     /// <summary>Brings all layers to their part files.</summary>

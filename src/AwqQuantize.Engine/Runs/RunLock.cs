@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 
 namespace AwqQuantize.Engine.Runs;
@@ -15,6 +16,9 @@ internal sealed class RunLock : IDisposable
     private const int RecordSize = 512;
     private const int Looks = 10;
     private static readonly TimeSpan Beat = TimeSpan.FromSeconds(5);
+
+    // NFS keeps what it knows of a folder for up to a minute (acdirmax), sshfs for 20 seconds: in waits for a sign of life.
+    private const int Staleness = 4;
 
     private readonly string folder;
     private readonly string machine;
@@ -34,29 +38,37 @@ internal sealed class RunLock : IDisposable
     public static RunLock Acquire(string folder, CancellationToken cancel = default, TimeSpan? patience = null, string? machine = null)
     {
         machine ??= Machine;
+        var wait = patience ?? 3 * Beat;
+        var (clock, stranger) = (Stopwatch.StartNew(), false);
         while (true)
         {
-            var taken = new RunLock(folder, machine, Open(folder));
+            RunLock? taken = null;
             try
             {
-                if (!taken.IsInPlace())
+                taken = new RunLock(folder, machine, Open(folder));
+                if (taken.IsInPlace())
                 {
-                    taken.Dispose();
-                    continue;
+                    stranger |= AwaitStranger(folder, machine, wait, cancel);
+                    taken.Write();
+                    taken.timer = new Timer(_ => taken.BeatOnce(), null, Beat, Beat);
+                    return taken;
                 }
-                AwaitStranger(folder, machine, patience ?? 3 * Beat, cancel);
-                taken.Write();
-                taken.timer = new Timer(_ => taken.BeatOnce(), null, Beat, Beat);
-                return taken;
-            }
-            catch (DirectoryNotFoundException)
-            {
-                // Its run was just finished, and the folder deleted: there may be a next one.
                 taken.Dispose();
+            }
+            catch (IOException e) when (e is DirectoryNotFoundException or FileNotFoundException)
+            {
+                // Its run was just finished, and the folder deleted: there may be a next one. If it was another machine's, a network
+                // file system may go on to show its files for a while.
+                taken?.Dispose();
+                if (clock.Elapsed > (Staleness + 2) * wait)
+                    throw NotWritable(folder, e);
+                if (cancel.WaitHandle.WaitOne(stranger ? Staleness * wait : wait / 150))
+                    cancel.ThrowIfCancellationRequested();
+                stranger = false;
             }
             catch
             {
-                taken.Dispose();
+                taken?.Dispose();
                 throw;
             }
         }
@@ -147,6 +159,10 @@ internal sealed class RunLock : IDisposable
         {
             throw NotWritable(folder, e);
         }
+        catch (IOException e) when (e is DirectoryNotFoundException or FileNotFoundException)
+        {
+            throw;
+        }
         // By what the system says (EWOULDBLOCK, ERROR_SHARING_VIOLATION): its holder may take the file away in the meantime.
         catch (IOException e) when (e.HResult is 11 or unchecked((int)0x80070020) || File.Exists(path))
         {
@@ -159,11 +175,12 @@ internal sealed class RunLock : IDisposable
     }
 
     /// <summary>A record of this machine is a dead run's, for we have the lock. One of another machine lives if it changes.</summary>
-    private static void AwaitStranger(string folder, string machine, TimeSpan patience, CancellationToken cancel)
+    /// <returns>Whether there was one of another machine.</returns>
+    private static bool AwaitStranger(string folder, string machine, TimeSpan patience, CancellationToken cancel)
     {
         var before = Read(folder);
         if (before is null || before.Machine == machine)
-            return;
+            return false;
         for (var look = 0; look < Looks; look++)
         {
             if (cancel.WaitHandle.WaitOne(patience / Looks))
@@ -172,6 +189,7 @@ internal sealed class RunLock : IDisposable
             if (Read(folder) is { } now && now != before)
                 throw Locked(folder, now);
         }
+        return true;
     }
 
     private void BeatOnce()

@@ -28,7 +28,7 @@ public sealed record TuningSettings
     public int RowLength { get; init; } = 512;
 
     /// <summary>First step width of group scales, as a part of their linear's mean scale.</summary>
-    public double ScaleRate { get; init; } = 0.004;
+    public double ScaleRate { get; init; } = 0.002;
 
     /// <summary>First step width of norm weights and biases.</summary>
     public double FloatRate { get; init; } = 5e-4;

@@ -95,6 +95,22 @@ public sealed class QuantizationRunTests : IDisposable
         Assert.Equal("DestinationExists", Error(Options("b")).Id);
     }
 
+    /// <summary>Two runs found no destination, and the other one was quicker.</summary>
+    [Fact]
+    public void WhatAnotherRunFinishedMeanwhileIsNotReplaced()
+    {
+        void Other(string stage)
+        {
+            if (stage == "opening")
+                QuantizationRun.Execute(Options("out"), new RecordingObserver(), default);
+        }
+        Assert.Equal("DestinationExists", Assert.Throws<AwqException>(() => QuantizationRun.Execute(Options("out"), new RecordingObserver(), default, Other)).Id);
+        Assert.Equal(["out"], Directory.GetFileSystemEntries(temporary.Path).Select(Path.GetFileName));
+        Directory.Delete(Path.Combine(temporary.Path, "out"), recursive: true);
+        Assert.Equal(RunStatus.AlreadyDone, QuantizationRun.Execute(Options("out") with { Resume = true }, new RecordingObserver(), default, Other).Status);
+        Assert.Equal(["out"], Directory.GetFileSystemEntries(temporary.Path).Select(Path.GetFileName));
+    }
+
     [Fact]
     public void OtherOptionsDoNotTakeUpARun()
     {

@@ -111,6 +111,18 @@ public sealed class RunLockTests : IDisposable
         Assert.Contains("\"other\"", File.ReadAllText(OwnerFile));
     }
 
+    /// <summary>A run of another machine that ends while its record is looked at takes the folder with it.</summary>
+    [Fact]
+    public void AFolderThatGoesMeanwhileIsMadeAnew()
+    {
+        LeaveRecord("other");
+        using var gone = new Timer(_ => Directory.Move(Folder, temporary.File("finished")), null, Patience / 4, Timeout.InfiniteTimeSpan);
+        using var next = RunLock.Acquire(Folder, patience: Patience, machine: "this");
+        next.Verify();
+        Assert.True(Directory.Exists(temporary.File("finished")));
+        Assert.Equal("RunLocked", Assert.Throws<AwqException>(() => RunLock.Acquire(Folder)).Id);
+    }
+
     [Fact]
     public void ARunThatWasTakenForDeadCommitsNothingMore()
     {
