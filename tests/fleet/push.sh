@@ -29,6 +29,7 @@ base=$(base_image)
 password=pa:ss_w0rd-of-nobody
 printf 'tester:%s\n' '$2b$04$j24TOWgWxSoaPrM95LszxOC4LWQRNQczFx2g5bpq1uGdi9uXANF9q' > "$work/htpasswd"
 port=5997
+while (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do port=$((port + 1)); done
 cat > "$work/registry.yml" << CONF
 version: 0.1
 storage:

@@ -98,6 +98,12 @@ public sealed record QuantizationPlan
     /// <summary>Predicted seconds of each layer, or, where the machine's speed was not measured, its work in any unit.</summary>
     public IReadOnlyList<double> LayerSeconds { get; init; } = [];
 
+    /// <summary>The same of finding out which linears stay float for their sensitivity.</summary>
+    public double BeforeSeconds { get; init; }
+
+    /// <summary>The same of tuning.</summary>
+    public double AfterSeconds { get; init; }
+
     /// <summary>Makes the plan of a run.</summary>
     /// <param name="options">What is wanted.</param>
     /// <param name="graph">The model.</param>
@@ -146,10 +152,10 @@ public sealed record QuantizationPlan
         var sensitivity = options.MaxQuality && rows > 0
             ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
-        if (sensitivity is not null)
-            total += Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
+        var before = sensitivity is null ? WorkEstimate.None : Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
         var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null && there is null ? Small(Tune(TuningSettings.Short((long)rows * length))) : null);
-        total += tuning?.Work ?? WorkEstimate.None;
+        var after = tuning?.Work ?? WorkEstimate.None;
+        total += before + after;
         // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
         var measuring = memory.Working(batching.RowsAtOnce, 0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
         var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
@@ -165,9 +171,11 @@ public sealed record QuantizationPlan
             PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
             DeviceLayerMemory = onDevice, HiddenStatesOnDevice = onDevice > 0 && onDevice + memory.HiddenStates < free * 0.9, HiddenStatesBytes = memory.HiddenStates,
             Speed = speed,
-            LayerSeconds = [.. work.Select(w => speed is null ? w.Matrix + w.Fits + w.Bytes : w.Seconds(speed))],
+            LayerSeconds = [.. work.Select(Seconds)], BeforeSeconds = Seconds(before), AfterSeconds = Seconds(after),
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
         };
+
+        double Seconds(WorkEstimate part) => speed is null ? part.Matrix + part.Fits + part.Bytes : part.Seconds(speed);
 
         TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
             : TuningPlan.Make(graph, tuned, options.GroupSize, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights);

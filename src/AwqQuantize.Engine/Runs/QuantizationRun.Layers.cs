@@ -24,7 +24,7 @@ public sealed partial class QuantizationRun
         if (first == graph.LayerCount)
             return;
         using var hidden = Enter(model, run, first, batching);
-        meter.Begin();
+        meter.Begin(first);
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
         var finished = Enumerable.Range(0, first).Select(run.ReadOutcome).ToList();
         using var layers = new LayerPrefetch(model, ahead: !team!.Lead.IsHost);
@@ -81,7 +81,7 @@ public sealed partial class QuantizationRun
     /// <summary>Whether the float model makes sense of the calibration text. One of a known type that does not is refused.</summary>
     private bool IsSane(DecoderModel model, ProgressMeter meter)
     {
-        meter.Stage("float model on calibration text", 0);
+        meter.Stage("float model on calibration text");
         try
         {
             FloatSanity.Check(FloatSanity.Measure(model, rows!, cancel), graph, Warn);

@@ -149,7 +149,7 @@ public sealed partial class QuantizationRun : IDisposable
             observer.Decision($"Keys of config.json that change nothing here: {string.Join(", ", graph.UnreadConfigKeys)}.");
         observer.Decision(string.Create(CultureInfo.InvariantCulture,
             $"Predicted: {plan.PeakMemory / 1e6:F0} MB of memory ({plan.HiddenStatesMemory / 1e6:F0} MB of them hidden states{(plan.HiddenStatesOnDisk ? ", which are on disk" : "")}; limit {plan.MemoryLimit / 1e6:F0} MB){(plan.DevicePeakMemory > 0 ? $", {plan.DevicePeakMemory / 1e6:F0} MB of GPU memory{(plan.HiddenStatesOnDevice ? " with the hidden states" : "")}" : "")}, {plan.DiskBytes / 1e6:F0} MB of disk, {plan.Duration!.Value.TotalMinutes:F1} minutes."));
-        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.LayerSeconds, first);
+        var meter = new ProgressMeter(observer, $"Quantising {Path.GetFileName(folder.Path)}", plan.BeforeSeconds, plan.LayerSeconds, plan.AfterSeconds, first);
         var calibrated = plain ? [] : Calibrated(run, meter, first);
         var outcomes = plain ? PlainCheckpoint.Outcomes(graph, options) : calibrated; // a guess at the architecture may turn out wrong on the way
         if (!run.IsPlaced)
@@ -202,10 +202,9 @@ public sealed partial class QuantizationRun : IDisposable
         using var model = DecoderModel.Open(graph, new FolderTensorSource(folder), team!.Lead);
         if (!File.Exists(run.OuterPart))
         {
-            meter.Stage("embedding and head", 0);
+            meter.Stage("embedding and head");
             LayerPart.WriteOuter(run.OuterPart, folder, graph);
         }
-        meter.Begin();
         Layers(model, run, meter, first, run.Remember(plan.Batching));
         return plain ? [] : [.. Enumerable.Range(0, graph.LayerCount).Select(run.ReadOutcome)];
     }
@@ -250,7 +249,7 @@ public sealed partial class QuantizationRun : IDisposable
         Directory.CreateDirectory(run.Assembly);
         if (plain)
             CheckpointWriter.Write(run.Assembly, new PlainCheckpoint(folder, graph, options).Tensors(layer => meter.Layer(layer, "rounding", 1)), cancellation: cancel);
-        meter.Stage("putting the checkpoint together", 1);
+        meter.Stage("putting the checkpoint together");
         if (!plain)
             CheckpointAssembler.Assemble([run.OuterPart, .. outcomes.Select(o => run.LayerPart(o.Layer))], run.Assembly, replacements: replacements, cancellation: cancel);
         CarriedFiles.Copy(folder.Path, run.Assembly);
