@@ -92,7 +92,7 @@ public sealed class FleetTests : IDisposable
 
     private static string Script(string name) => Path.Combine(StagedModule.Repository, "tests", "fleet", name);
 
-    private static void Run(string script, string argument)
+    private static void Run(string script, params string[] arguments)
     {
         var start = new ProcessStartInfo(script.EndsWith(".mjs", StringComparison.Ordinal) ? "node" : "bash", [Script(script), .. arguments])
         {
