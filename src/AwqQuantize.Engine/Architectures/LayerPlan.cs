@@ -44,7 +44,7 @@ internal sealed class LayerPlan(string prefix, bool transposedLinears)
         if (norm is null || Parameters.Any(p => p.Name == $"{norm.Module}.weight" || p.Name == $"{norm.Module}.bias"))
             return;
         if (norm.HasWeight)
-            Parameter($"{norm.Module}.weight", norm.Size);
+            Parameters.Add(new ParameterSpec($"{norm.Module}.weight", [norm.Size], new StoredTensor($"{prefix}{norm.Module}.weight", [norm.Size])) { OnePlus = norm.OnePlus });
         if (norm.HasBias)
             Parameter($"{norm.Module}.bias", norm.Size);
     }

@@ -25,4 +25,8 @@ public sealed record StoredTensor(string Name, long[] Shape, bool KeepFloat32 = 
 /// <param name="RowStart">First of the slice's rows (after transposition) that belong to this parameter.</param>
 /// <param name="RowStep">Step from one such row to the next: 2 where two parameters are interleaved.</param>
 public sealed record ParameterSpec(
-    string Name, long[] Shape, StoredTensor Stored, bool Transposed = false, int Expert = -1, int Experts = 1, int RowStart = 0, int RowStep = 1);
+    string Name, long[] Shape, StoredTensor Stored, bool Transposed = false, int Expert = -1, int Experts = 1, int RowStart = 0, int RowStep = 1)
+{
+    /// <summary>A norm's weight that multiplies as 1 + weight.</summary>
+    public bool OnePlus { get; init; }
+}

@@ -35,6 +35,13 @@ public abstract class ComputeDevice
     /// <param name="width">Of the model's hidden states.</param>
     public virtual ScalarType ForwardType(int width) => ScalarType.Float32;
 
+    /// <summary>
+    /// What the products of tuning are made in, forwards and backwards. What is tuned, what decides and what is reported stays
+    /// float32.
+    /// </summary>
+    /// <param name="width">Of the model's hidden states.</param>
+    public virtual ScalarType GradientType(int width) => ForwardType(width);
+
     /// <summary>Adds xᵀx to the upper triangle of a matrix, if the device has a better way than torch's float32 product for what x is made of.</summary>
     /// <param name="gram">[channels, channels] float32, contiguous.</param>
     /// <param name="x">[tokens, channels] of a <see cref="ForwardType"/>, contiguous. Products are exact and summed up in float32.</param>
@@ -91,6 +98,9 @@ public abstract class ComputeDevice
 
     private sealed class HostDevice : ComputeDevice
     {
+        // Narrower products are not what a step spends its time on.
+        private const int WidthForHalf = 512;
+
         public override string Name => "cpu";
 
         public override Device Torch => CPU;
@@ -98,6 +108,8 @@ public abstract class ComputeDevice
         public override bool IsHost => true;
 
         public override long FreeMemory => HostMemory.Free();
+
+        public override ScalarType GradientType(int width) => CpuFeatures.MultipliesBFloat16 && width >= WidthForHalf ? ScalarType.BFloat16 : ScalarType.Float32;
 
         public override Tensor Upload(Tensor tensor) => tensor;
     }

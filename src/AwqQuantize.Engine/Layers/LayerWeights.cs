@@ -31,6 +31,9 @@ public sealed class LayerWeights : IDisposable
     /// <summary>What the products of a forward are made in: what the device prefers, or float32 while <see cref="Exactly"/> holds.</summary>
     public ScalarType ForwardType => exact ? ScalarType.Float32 : forwardType;
 
+    /// <summary>Has the products of forwards made in another type from now on.</summary>
+    public void ForwardIn(ScalarType type) => (forwardType, exact) = (type, false);
+
     /// <summary>Forwards are made in float32 until the result is disposed: what decides something, or is reported, is measured so.</summary>
     public IDisposable Exactly()
     {

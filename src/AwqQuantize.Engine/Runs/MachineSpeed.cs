@@ -20,6 +20,9 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
     /// <summary>Operations per second of the products of forwards, which a device may make in half precision.</summary>
     public double ProductRate { get; init; } = MatrixRate;
 
+    /// <summary>The same of the products of tuning, with what it takes to bring them into the type that they are made in.</summary>
+    public double GradientRate { get; init; } = MatrixRate;
+
     /// <summary>Whether finished layers are written, and later ones read, while one is worked on.</summary>
     public bool WritesBehind { get; init; }
 
@@ -36,19 +39,24 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         var widest = graph.Layers.SelectMany(l => l.Linears).Where(l => l.Expert < 0).Select(l => l.Out).DefaultIfEmpty(graph.HiddenSize).Max();
         // A device needs wider products to show what it can do.
         var most = device.IsHost ? 2048 : 4096;
-        return Measure(device, Math.Min(graph.HiddenSize, most), Math.Min(widest, 2 * most), device.ForwardType(graph.HiddenSize));
+        return Measure(device, Math.Min(graph.HiddenSize, most), Math.Min(widest, 2 * most), device.ForwardType(graph.HiddenSize), device.GradientType(graph.HiddenSize));
     }
 
-    private static MachineSpeed Measure(ComputeDevice device, long inputs, long outputs, ScalarType type)
+    private static MachineSpeed Measure(ComputeDevice device, long inputs, long outputs, ScalarType type, ScalarType gradients)
     {
         lock (Measured)
         {
             if (!Measured.TryGetValue((device.Name, inputs, outputs), out var speed))
                 Measured[(device.Name, inputs, outputs)] = speed = device.IsHost
-                    ? new MachineSpeed(Sustained(inputs) * Products(device, inputs, outputs, ScalarType.Float32), Sustained(inputs) * Fits())
+                    ? OfHost(Products(device, inputs, outputs, ScalarType.Float32))
                     : new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), FitsOn(device)) { ProductRate = Products(device, inputs, outputs, type), WritesBehind = true };
             return speed;
         }
+
+        MachineSpeed OfHost(double products) => new(Sustained(inputs) * products, Sustained(inputs) * Fits())
+        {
+            GradientRate = Sustained(inputs) * (gradients == ScalarType.Float32 ? products : Products(device, inputs, outputs, gradients)),
+        };
     }
 
     private static double Sustained(long columns) => SustainedNarrow + (SustainedWide - SustainedNarrow) * Math.Clamp(Math.Log2(columns) - 10, 0, 1);
@@ -58,8 +66,16 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         var tokens = device.IsHost ? 2048 : 4096;
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        var (x, w) = (ones([tokens, inputs], type, device.Torch), ones([outputs, inputs], type, device.Torch));
-        return 2.0 * tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), device.Synchronize);
+        // The host keeps everything in float32, and converts for each product.
+        var kept = device.IsHost ? ScalarType.Float32 : type;
+        var (x, w) = (ones([tokens, inputs], kept, device.Torch), ones([outputs, inputs], kept, device.Torch));
+        return 2.0 * tokens * inputs * outputs * Rate(Product, device.Synchronize);
+
+        void Product()
+        {
+            using var inner = NewDisposeScope();
+            _ = nn.functional.linear(x.to(type), w.to(type)).to(kept);
+        }
     }
 
     private static double FitsOn(ComputeDevice device)

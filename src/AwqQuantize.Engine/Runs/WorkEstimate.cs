@@ -32,6 +32,9 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
     /// <summary>The part of <see cref="Matrix"/> that a device makes in what it makes forwards in: forwards and Gram matrices.</summary>
     public double Products { get; init; }
 
+    /// <summary>The part of <see cref="Matrix"/> that tuning makes in what it makes gradients in.</summary>
+    public double Gradients { get; init; }
+
     /// <summary>The part of <see cref="Bytes"/> that are hidden states, which a run on a device seldom writes.</summary>
     public double States { get; init; }
 
@@ -41,16 +44,16 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
     /// <summary>Seconds on a machine.</summary>
     public double Seconds(MachineSpeed speed)
     {
-        var computing = Products / speed.ProductRate + (Matrix - Products) / speed.MatrixRate + Fits / speed.FitRate + Linears * SecondsPerLinear;
+        var computing = Products / speed.ProductRate + Gradients / speed.GradientRate + (Matrix - Products - Gradients) / speed.MatrixRate + Fits / speed.FitRate + Linears * SecondsPerLinear;
         return speed.WritesBehind ? Math.Max(computing, (Bytes - States) / DiskRate) : computing + Bytes / DiskRate;
     }
 
     public static WorkEstimate operator +(WorkEstimate a, WorkEstimate b) =>
-        new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes) { Products = a.Products + b.Products, States = a.States + b.States, Linears = a.Linears + b.Linears };
+        new(a.Forward + b.Forward, a.Matrix + b.Matrix, a.Fits + b.Fits, a.Bytes + b.Bytes) { Products = a.Products + b.Products, Gradients = a.Gradients + b.Gradients, States = a.States + b.States, Linears = a.Linears + b.Linears };
 
     /// <summary>The same work several times over.</summary>
     public static WorkEstimate operator *(WorkEstimate a, double times) =>
-        new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times) { Products = a.Products * times, States = a.States * times, Linears = a.Linears * times };
+        new(a.Forward * times, a.Matrix * times, a.Fits * times, a.Bytes * times) { Products = a.Products * times, Gradients = a.Gradients * times, States = a.States * times, Linears = a.Linears * times };
 
     /// <summary>Work of one layer.</summary>
     /// <param name="layer">Its shape.</param>

@@ -149,12 +149,12 @@ public sealed class EndToEndTuning : IDisposable
     private void OpenLayers(TuningFiles folder)
     {
         foreach (var graph in student.Graph.Layers)
-            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
+            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, settings.Products ?? ComputeDevice.Host.GradientType(graph.HiddenSize), m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
         if (student.Graph.Head.FinalNorm is not { } norm)
             return;
         foreach (var name in new[] { norm.HasWeight ? norm.Module + ".weight" : null, norm.HasBias ? norm.Module + ".bias" : null }.OfType<string>())
             if (!student.Graph.KeepFloat32.Contains(name))
-                outer[name] = new Parameter(studentModel[name], settings.FloatRate * Math.Max(1, studentModel[name].abs().mean().item<float>()));
+                outer[name] = new Parameter(studentModel[name], TunedLayer.Rate(studentModel[name], norm.OnePlus && name.EndsWith(".weight", StringComparison.Ordinal), settings));
         RenewOuter();
     }
 
@@ -263,6 +263,7 @@ public sealed class EndToEndTuning : IDisposable
         foreach (var layer in layers)
         {
             var opened = layer.Open();
+            using var exactly = opened.Weights.Exactly();
             ForRows(0, rows.HeldOut, (from, ids) => states.Store(from, opened.Forward(states.View(from, (int)ids.shape[0]))));
             layer.Close();
         }

@@ -15,13 +15,14 @@ internal sealed class TunedLayer : IDisposable
     private readonly DecoderModel model;
     private readonly LayerGraph graph;
     private readonly bool resident;
+    private readonly ScalarType products;
     private readonly Dictionary<string, TunedLinear> linears = [];
     private readonly Dictionary<string, Parameter> floats = [];
     private DecoderLayer? layer;
 
-    public TunedLayer(DecoderModel model, ModelSource source, LayerGraph graph, TuningSettings settings, bool resident, Func<string, Tensor?> residuals)
+    public TunedLayer(DecoderModel model, ModelSource source, LayerGraph graph, TuningSettings settings, bool resident, ScalarType products, Func<string, Tensor?> residuals)
     {
-        (this.model, this.graph, this.resident) = (model, graph, resident);
+        (this.model, this.graph, this.resident, this.products) = (model, graph, resident, products);
         foreach (var linear in graph.Linears.Where(l => source.QuantizedModules.Contains(graph.Prefix + l.Module)))
         {
             using var close = residuals(graph.Prefix + linear.Module);
@@ -29,8 +30,8 @@ internal sealed class TunedLayer : IDisposable
                 source.Quantization!.GroupSizeFor(linear.In), settings, resident, close);
         }
         using var first = model.LoadLayer(graph.Index, IsTuned);
-        foreach (var name in graph.Parameters.Where(Moves).Select(p => p.Name))
-            floats[name] = new Parameter(first.Weights[name], Rate(first.Weights[name], settings));
+        foreach (var parameter in graph.Parameters.Where(Moves))
+            floats[parameter.Name] = new Parameter(first.Weights[parameter.Name], Rate(first.Weights[parameter.Name], parameter.OnePlus, settings));
     }
 
     /// <summary>In the order that a saved state has.</summary>
@@ -44,6 +45,7 @@ internal sealed class TunedLayer : IDisposable
         if (layer is not null)
             return layer;
         layer = model.LoadLayer(graph.Index, IsTuned);
+        layer.Weights.ForwardIn(products);
         Renew();
         return layer;
     }
@@ -119,11 +121,14 @@ internal sealed class TunedLayer : IDisposable
     /// <summary>Weights that are made of codes and group scales here, so that nobody need read them.</summary>
     private bool IsTuned(string parameter) => parameter.EndsWith(".weight", StringComparison.Ordinal) && linears.ContainsKey(parameter[..^".weight".Length]);
 
-    /// <summary>Norms of ordinary size move by the plain rate; larger values in proportion.</summary>
-    private static double Rate(Tensor value, TuningSettings settings)
+    /// <summary>Width of the first step of a norm's weights or a bias: a part of their mean, for they differ by orders of magnitude between models and layers.</summary>
+    /// <param name="value">Where it starts.</param>
+    /// <param name="onePlus">Whether it multiplies as 1 + weight.</param>
+    /// <param name="settings">Which part.</param>
+    public static double Rate(Tensor value, bool onePlus, TuningSettings settings)
     {
-        using var mean = value.abs().mean();
-        return settings.FloatRate * Math.Max(1, mean.item<float>());
+        using var scope = NewDisposeScope();
+        return settings.FloatRate * (onePlus ? value.add(1) : value).abs().mean().item<float>();
     }
 
     /// <summary>Puts the tuned values where the layer computes with them.</summary>

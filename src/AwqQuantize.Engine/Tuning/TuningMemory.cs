@@ -23,7 +23,7 @@ public sealed record TuningMemory(bool WeightsStay, long RecordedBytes, long Byt
         return new TuningMemory(stay, recorded, (stay ? layers.Sum() * BytesPerWeight : BytesPerWeight * layers.Max()) + recorded + working);
     }
 
-    /// <summary>What a layer's backward pass needs of its forward pass: each linear's input and output and what lies between, and the norms.</summary>
-    public static long Recording(LayerGraph layer, int hidden, long tokens) =>
+    /// <summary>What a layer's backward pass needs of its forward pass: each linear's input and output and what lies between, the norms, and weights in the type of the products.</summary>
+    public static long Recording(LayerGraph layer, int hidden, long tokens) => 2 * layer.Linears.Sum(l => (long)l.In * l.Out) +
         tokens * 4 * (12L * hidden + layer.Linears.Where(l => l.Expert <= 0).Sum(l => (l.Expert < 0 ? 3L : 24L) * (l.In + l.Out)));
 }

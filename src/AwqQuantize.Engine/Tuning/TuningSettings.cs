@@ -1,3 +1,5 @@
+using static TorchSharp.torch;
+
 namespace AwqQuantize.Engine.Tuning;
 
 /// <summary>How a quantised model is tuned against the float one.</summary>
@@ -28,9 +30,9 @@ public sealed record TuningSettings
     public int RowLength { get; init; } = 512;
 
     /// <summary>First step width of group scales, as a part of their linear's mean scale.</summary>
-    public double ScaleRate { get; init; } = 0.002;
+    public double ScaleRate { get; init; } = 0.001;
 
-    /// <summary>First step width of norm weights and biases.</summary>
+    /// <summary>First step width of norm weights and biases, as a part of their tensor's mean magnitude.</summary>
     public double FloatRate { get; init; } = 5e-4;
 
     /// <summary>First step width of the codes, in codes; 0 leaves them as they are, as does a model whose weights do not fit into memory.</summary>
@@ -47,6 +49,9 @@ public sealed record TuningSettings
 
     /// <summary>Most held-out tokens.</summary>
     public int HeldOutTokens { get; init; } = 16_384;
+
+    /// <summary>What products are made in, forwards and backwards, other than on held-out rows; null for what the CPU does best.</summary>
+    public ScalarType? Products { get; init; }
 
     /// <summary>
     /// Memory to plan with: weights stay in it for all steps where they take less than a third, and a sixth may hold what backward

@@ -5,6 +5,8 @@ using AwqQuantize.Engine.Runs;
 using AwqQuantize.Engine.Tests.Evaluation;
 using AwqQuantize.Engine.Tokenization;
 using AwqQuantize.Engine.Tuning;
+using TorchSharp;
+using ScalarType = TorchSharp.torch.ScalarType;
 
 namespace AwqQuantize.Engine.Tests.Tuning;
 
@@ -78,6 +80,34 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
         Tune("a", Small);
         Tune("b", Small with { MemoryBytes = 1 });
         Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    /// <summary>Products in bfloat16 lead as far, and what is measured on the way is not made of them.</summary>
+    [Fact]
+    public void InBFloat16ItGoesAsFar()
+    {
+        var settings = Small with { Steps = 40, Interval = 20, ScaleRate = 0.01 };
+        var exact = Tune("a", settings with { Products = ScalarType.Float32 });
+        var half = Tune("b", settings with { Products = ScalarType.BFloat16 });
+        Assert.Equal(exact.KlBefore, half.KlBefore);
+        Assert.InRange((half.KlBefore - half.KlAfter) / (exact.KlBefore - exact.KlAfter), 0.7, 1.4);
+        Assert.NotEqual(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    /// <summary>Norms of published models lie anywhere between 0.03 and 60 on average; some multiply as 1 + weight.</summary>
+    [Fact]
+    public void AStepIsAPartOfWhatMoves()
+    {
+        var settings = new TuningSettings { FloatRate = 0.5 };
+        using var small = torch.tensor([0.01f, -0.03f]);
+        using var zeros = torch.zeros(2);
+        Assert.Equal(0.01, TunedLayer.Rate(small, onePlus: false, settings), 6);
+        Assert.Equal(0.5, TunedLayer.Rate(zeros, onePlus: true, settings), 6);
+        foreach (var (folder, norms) in ((string, bool)[])[("gemma2", true), ("llama", false)])
+        {
+            using var source = ModelSource.Open(Path.Combine(Repository.Root, "tests", "data", "tiny", folder), Repository.Catalog);
+            Assert.All(source.Graph.Layers[0].Parameters.Where(p => p.Name.EndsWith("norm.weight")), p => Assert.Equal(norms, p.OnePlus));
+        }
     }
 
     /// <summary>Step widths that ruin the model: the untuned values are kept.</summary>
