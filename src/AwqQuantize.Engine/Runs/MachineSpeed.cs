@@ -55,7 +55,7 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
 
         MachineSpeed OfHost(double products) => new(Sustained(inputs) * products, Sustained(inputs) * Fits())
         {
-            GradientRate = Sustained(inputs) * (gradients == ScalarType.Float32 ? products : Products(device, inputs, outputs, gradients)),
+            GradientRate = Sustained(inputs) * (gradients == ScalarType.Float32 ? products : Gradients(inputs, outputs, gradients)),
         };
     }
 
@@ -66,15 +66,23 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
         var tokens = device.IsHost ? 2048 : 4096;
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        // The host keeps everything in float32, and converts for each product.
-        var kept = device.IsHost ? ScalarType.Float32 : type;
-        var (x, w) = (ones([tokens, inputs], kept, device.Torch), ones([outputs, inputs], kept, device.Torch));
-        return 2.0 * tokens * inputs * outputs * Rate(Product, device.Synchronize);
+        var (x, w) = (ones([tokens, inputs], type, device.Torch), ones([outputs, inputs], type, device.Torch));
+        return 2.0 * tokens * inputs * outputs * Rate(() => nn.functional.linear(x, w).Dispose(), device.Synchronize);
+    }
+
+    /// <summary>A product of the host's and its gradients, which other kernels make, with what brings float32 into their type.</summary>
+    private static double Gradients(long inputs, long outputs, ScalarType type)
+    {
+        const int Tokens = 1024;
+        using var recording = enable_grad();
+        using var scope = NewDisposeScope();
+        var (x, w, above) = (ones([Tokens, inputs], requires_grad: true), ones([outputs, inputs], requires_grad: true), ones([Tokens, outputs]));
+        return 6.0 * Tokens * inputs * outputs * Rate(Product, () => { });
 
         void Product()
         {
             using var inner = NewDisposeScope();
-            _ = nn.functional.linear(x.to(type), w.to(type)).to(kept);
+            nn.functional.linear(x.to(type), w.to(type)).to(ScalarType.Float32).backward([above]);
         }
     }
 
