@@ -66,6 +66,7 @@ internal sealed class ProgressMeter
     /// <param name="peak">Most bytes of memory meanwhile.</param>
     public void Committed(int layer, double seconds, long peak)
     {
+        furthest = Math.Max(furthest, until[layer + 1]);
         observer.Decision(string.Create(CultureInfo.InvariantCulture,
             $"Layer {layer + 1} of {Layers}: {seconds:0.0} s, {peak / 1e6:0} MB at most{ToGo(Remaining(until[layer + 1]))}."));
         silence.Restart();
