@@ -25,6 +25,9 @@ mkdir -p "$DOCKER_CONFIG"
 echo "{}" > "$DOCKER_CONFIG/config.json"
 base=$(base_image)
 
+# docker keeps its images in one storage, those of earlier runs among them.
+repository=team/awq-$$
+
 # bcrypt, at the least cost, of a password that guards nothing.
 password=pa:ss_w0rd-of-nobody
 printf 'tester:%s\n' '$2b$04$j24TOWgWxSoaPrM95LszxOC4LWQRNQczFx2g5bpq1uGdi9uXANF9q' > "$work/htpasswd"
@@ -51,7 +54,7 @@ for _ in $(seq 50); do (: < /dev/tcp/127.0.0.1/$port) 2> /dev/null && break; sle
 shell=${AWQ_SHELL:-dotnet $root/artifacts/bin/AwqQuantize.Console/release/AwqQuantize.Console.dll}
 script() {
     # shellcheck disable=SC2086 # a command with its arguments
-    $shell -Command "& '$root/build_and_push.ps1' -Engine $engine -Registry '127.0.0.1:$port' -Repository team/awq -Tag test -BaseImage '$base' $* | ConvertTo-Json"
+    $shell -Command "& '$root/build_and_push.ps1' -Engine $engine -Registry '127.0.0.1:$port' -Repository $repository -Tag test -BaseImage '$base' $* | ConvertTo-Json"
 }
 # Without a login it ends before the long part.
 if script -SkipTests -Push > "$work/refused.log" 2>&1; then exit 1; fi
@@ -60,18 +63,18 @@ printf %s "$password" | with login "${plain[@]}" --username tester --password-st
 # -WhatIf names each step, and does none.
 script -Push -WhatIf > "$work/whatif.log" 2>&1
 for step in 'Build the module' 'Run the tests' "Build the image with $engine" "Push with $engine"; do grep -q "$step" "$work/whatif.log"; done
-[ -z "$(with images --quiet "127.0.0.1:$port/team/awq" 2> /dev/null)" ]
+[ -z "$(with images --quiet "127.0.0.1:$port/$repository" 2> /dev/null)" ]
 
 tests=-SkipTests
 [ -z "${AWQ_PUSH_TESTS-}" ] || tests=
 script $tests -Push 2> "$work/built.log" | tee "$work/pushed.log"
 if grep -rF -e "$password" -e "$(printf 'tester:%s' "$password" | base64)" "$work"/*.log; then exit 1; fi
 digest=$(grep -o 'sha256:[0-9a-f]*' "$work/pushed.log" | head -n 1)
-grep -q "$engine pull .*127.0.0.1:$port/team/awq@$digest" "$work/pushed.log"
+grep -q "$engine pull .*127.0.0.1:$port/$repository@$digest" "$work/pushed.log"
 
-image=127.0.0.1:$port/team/awq@$digest
+image=127.0.0.1:$port/$repository@$digest
 if [ "$engine" = docker ]; then
-    with rmi --force "127.0.0.1:$port/team/awq:test" "$image" > /dev/null
+    with rmi --force "127.0.0.1:$port/$repository:test" "$image" > /dev/null
     with pull --quiet "$image"
     in_image() { with run --rm "$image" "$@"; }
 else
@@ -82,4 +85,5 @@ else
 fi
 [ "$(in_image --version)" = "$(sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' "$root/Directory.Build.props")" ]
 in_image Get-AwqArchitecture llama
+[ "$engine" != docker ] || with rmi --force "$image" > /dev/null
 echo "build_and_push ($engine): refused without login, pushed, pulled by digest, runs."
