@@ -86,6 +86,9 @@ internal sealed class LocalRegistry : IDisposable
         {
             StartInfo = new ProcessStartInfo(Program!, ["serve", config]) { RedirectStandardOutput = true, RedirectStandardError = true },
         };
+        // It takes each of these for a setting of its own, podman's REGISTRY_AUTH_FILE, too.
+        foreach (var name in process.StartInfo.Environment.Keys.Where(k => k.StartsWith("REGISTRY_", StringComparison.Ordinal)).ToList())
+            process.StartInfo.Environment.Remove(name);
         process.OutputDataReceived += Keep;
         process.ErrorDataReceived += Keep;
         process.Start();
