@@ -152,7 +152,9 @@ if ($Push -and $PSCmdlet.ShouldProcess($image, "Push with $Engine")) {
         # The same image may have been pushed elsewhere before, as another manifest; docker leaves its own registry's name out.
         $name = "${Registry}/${Repository}" -replace '^(index\.)?docker\.io/(library/)?'
         $known = (Get-ProgramOutput 'docker' @('inspect', '--format', '{{join .RepoDigests " "}}', $image)) -split ' '
-        $digest = @($known -like "$name@*")[-1] -replace '^.*@'
+        $own = @($known -like "$name@*")
+        if (-not $own) { throw "docker does not tell the digest of '$image'." }
+        $digest = $own[-1] -replace '^.*@'
     }
     else {
         $digestFile = [IO.Path]::GetTempFileName()

@@ -8,7 +8,7 @@ internal static class CpuFeatures
 {
     /// <summary>
     /// Whether it multiplies bfloat16 by instructions of its own (AVX-512 BF16 or AMX, with AVX-512 as libtorch's libraries want it):
-    /// several times as fast as float32 then, and many times slower where it does not.
+    /// several times as fast as float32 then.
     /// </summary>
     public static bool MultipliesBFloat16 { get; } = OfX86();
 

@@ -32,9 +32,10 @@ public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEs
         var held = Math.Min(settings.HeldOutTokens, tokens / settings.HeldOut);
         var recorded = Math.Min(1, (double)memory.RecordedBytes / graph.Layers.Sum(l => TuningMemory.Recording(l, graph.HiddenSize, settings.TokensPerStep)));
         // Forward, backward by inputs and by weights, and a second forward of what was not recorded; the head of both models, and back through it.
-        var gradients = settings.Steps * settings.TokensPerStep * forwardPerToken * (4 - recorded);
+        var stepped = (double)settings.Steps * settings.TokensPerStep;
+        var gradients = stepped * forwardPerToken * (4 - recorded);
         var looks = settings.Steps / settings.Interval + 2;
-        var operations = gradients + 3 * head * settings.Steps * settings.TokensPerStep + (seen + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
+        var operations = gradients + 3 * head * stepped + (seen + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
         // Passes over all weights: renewed, their gradients, the signs, the latent codes.
         var work = new WorkEstimate(0, operations, settings.Steps * 0.15 * weights, 0) { Gradients = gradients };
         return new TuningPlan(settings, memory.WeightsStay && settings.CodeRate > 0, work,

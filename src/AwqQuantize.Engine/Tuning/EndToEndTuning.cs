@@ -153,8 +153,9 @@ public sealed class EndToEndTuning : IDisposable
 
     private void OpenLayers(TuningFiles folder)
     {
+        var products = settings.Products ?? ComputeDevice.Host.GradientType(student.Graph.HiddenSize);
         foreach (var graph in student.Graph.Layers)
-            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, settings.Products ?? ComputeDevice.Host.GradientType(graph.HiddenSize), m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
+            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, products, m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
         if (student.Graph.Head.FinalNorm is not { } norm)
             return;
         foreach (var name in new[] { norm.HasWeight ? norm.Module + ".weight" : null, norm.HasBias ? norm.Module + ".bias" : null }.OfType<string>())

@@ -27,7 +27,7 @@ public sealed class ProgressMeterTests
         Assert.Equal(2, observer.ProgressRecords[^1].Step);
     }
 
-    /// <summary>A part that takes a tenth of what was predicted will take a tenth of it for what is left; it may begin in the middle.</summary>
+    /// <summary>A part of which nine tenths took no time will not take what was predicted for the rest; it may begin in the middle.</summary>
     [Theory]
     [InlineData(0)]
     [InlineData(0.5)]
@@ -36,7 +36,7 @@ public sealed class ProgressMeterTests
         var meter = new ProgressMeter(observer, "Quantising", 0, [], 1000, 0);
         meter.Tuning("", from);
         meter.Tuning("", from + 0.9 * (1 - from));
-        // Nine tenths in no time: 2 % of the prediction stand against them.
+        // 2 % of the prediction stand against what was measured.
         Assert.InRange(observer.ProgressRecords[^1].Remaining!.Value.TotalSeconds, 0, 0.1 * 1000 * (1 - from) * 0.03);
     }
 

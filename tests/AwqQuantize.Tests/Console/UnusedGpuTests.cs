@@ -54,16 +54,6 @@ public sealed class UnusedGpuTests : IDisposable
         Assert.Equal(0, process.ExitCode);
     }
 
-    private ProcessResult Run(params string[] arguments)
-    {
-        var start = new ProcessStartInfo("dotnet", [StagedModule.Metadata("ConsoleAssembly"), .. arguments])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            RedirectStandardInput = true,
-        };
-        start.Environment["LD_LIBRARY_PATH"] = copy.Root;
-        start.Environment.Remove("AWQ_LIBTORCH");
-        return ProcessResult.Of(Process.Start(start)!);
-    }
+    private ProcessResult Run(params string[] arguments) =>
+        ProcessResult.Of(ConsoleProcess.Start(copy.Root, new() { ["LD_LIBRARY_PATH"] = copy.Root, ["AWQ_LIBTORCH"] = null }, arguments));
 }
