@@ -91,7 +91,9 @@ Describe 'Get-AwqModel' -Tag Unit {
 Describe 'Invoke-AwqQuantization' -Tag Integration {
     BeforeEach {
         $model = Join-Path $TestDrive ([guid]::NewGuid())
-        Copy-Item $sample $model -Recurse
+        # Its files alone: it may have been quantised where it is.
+        New-Item -ItemType Directory $model | Out-Null
+        Get-ChildItem $sample -File | Copy-Item -Destination $model
     }
 
     It 'quantises, and its result pipes on' {

@@ -28,8 +28,11 @@ Describe 'The example of <Source>' -Tag Integration -ForEach $examples {
         $place = New-Item -ItemType Directory (Join-Path $TestDrive ([guid]::NewGuid()))
         Push-Location $place
         New-Item -ItemType Directory models, quantized, reports, texts, code, hub, samples | Out-Null
-        foreach ($name in 'llama', 'llama-8b', 'coder') { Copy-Item "$root/samples/stories-llama" "models/$name" -Recurse -Exclude 'AWQ-*' }
-        Copy-Item "$root/samples/stories-llama" samples -Recurse -Exclude 'AWQ-*'
+        # Its files alone: it may have been quantised where it is.
+        foreach ($copy in 'models/llama', 'models/llama-8b', 'models/coder', 'samples/stories-llama') {
+            New-Item -ItemType Directory $copy | Out-Null
+            Get-ChildItem "$root/samples/stories-llama" -File | Copy-Item -Destination $copy
+        }
         foreach ($file in 'wikitext2_test.txt', 'held-out.txt', 'texts/a.txt', 'texts/b.txt', 'code/a.txt') { Set-Content $file $text }
         Set-Content texts.json '["Once upon a time", "there was"]'
         # What an example leaves open is made small.

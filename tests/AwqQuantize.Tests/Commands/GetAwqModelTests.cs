@@ -10,7 +10,9 @@ public sealed class GetAwqModelTests
     public void DescribesTheSample()
     {
         using var session = new ModuleSession();
-        var model = Assert.Single(session.Run("Get-AwqModel $path", ("path", StagedModule.Sample)).ThrowOnError().Output);
+        // The sample itself may have been quantised where it is: README begins with that.
+        using var copy = new ModelCopy("stories-llama");
+        var model = Assert.Single(session.Run("Get-AwqModel $path", ("path", copy["stories-llama"])).ThrowOnError().Output);
         Assert.Equal("stories-llama", Value(model, "Name"));
         Assert.Equal("llama", Value(model, "Architecture"));
         // hidden 128, intermediate 384, 4 layers, vocabulary 1024: counted by hand from the shapes in config.json.

@@ -89,10 +89,11 @@ public sealed class InvokeAwqQuantizationTests
         Assert.Empty(run.Output);
         Assert.Empty(Directory.GetDirectories(copy["m"]));
         Assert.Equal(["m"], Directory.GetDirectories(copy.Root).Select(Path.GetFileName));
+        var preference = session.Run("& { $WhatIfPreference = $true; Invoke-AwqQuantization $path }", ("path", copy["m"])).ThrowOnError();
+        Assert.Empty(preference.Output);
+        Assert.Empty(Directory.GetDirectories(copy["m"]));
         File.Delete(Path.Combine(copy["m"], "config.json"));
         Assert.Equal("ModelConfigMissing", session.Run("Invoke-AwqQuantization $path -WhatIf", ("path", copy["m"])).ErrorId);
-        var preference = session.Run("$WhatIfPreference = $true; Invoke-AwqQuantization $sample", ("sample", StagedModule.Sample)).ThrowOnError();
-        Assert.Empty(preference.Output);
     }
 
     [Fact]
