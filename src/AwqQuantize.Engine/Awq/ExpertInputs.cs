@@ -21,6 +21,9 @@ internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyLi
     /// <summary>How many tokens an expert gets.</summary>
     public long TokensOf(int expert) => everyToken ? site.Statistics.Tokens : site.TokensOf(expert).Count;
 
+    /// <summary>Whether several threads may ask at once, each for an expert whose inputs are held (see <see cref="Hold"/>).</summary>
+    public bool CanBeShared => !everyToken || site.AreKept;
+
     /// <summary>Gives an expert's inputs, in parts of [tokens, channels] that belong to this object.</summary>
     public void Each(int expert, Action<Tensor> use)
     {
@@ -30,7 +33,7 @@ internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyLi
             return;
         }
         if (!everyToken && !held.ContainsKey(expert))
-            Hold(expert);
+            Hold([expert]);
         foreach (var part in everyToken ? site.All : held[expert])
             Give(part);
 
@@ -49,19 +52,36 @@ internal sealed class ExpertInputs(SiteInputs site, bool everyToken, IReadOnlyLi
         }
     }
 
-    private void Hold(int first)
+    /// <summary>Has the inputs of some experts here.</summary>
+    /// <param name="experts">Neighbours in the order in which they are asked for.</param>
+    public void Hold(IReadOnlyList<int> experts)
     {
-        Release();
-        if (site.AreKept)
-        {
-            held[first] = [site.Of(first).DetachFromDisposeScope()];
+        if (everyToken || experts.All(held.ContainsKey))
             return;
+        Release();
+        try
+        {
+            if (site.AreKept)
+                foreach (var expert in experts)
+                    held[expert] = [site.Of(expert).DetachFromDisposeScope()];
+            else
+                Make(experts);
         }
+        catch
+        {
+            Release(); // half of an expert's inputs would pass for all of them
+            throw;
+        }
+    }
+
+    /// <summary>Makes the inputs of some experts anew, and of as many after them as the budget allows.</summary>
+    private void Make(IReadOnlyList<int> experts)
+    {
         var bytes = 0L;
-        foreach (var expert in order.SkipWhile(e => e != first))
+        foreach (var expert in order.SkipWhile(e => e != experts[0]))
         {
             bytes += sizeof(float) * (long)site.Statistics.Channels * site.TokensOf(expert).Count;
-            if (expert != first && bytes > budget)
+            if (!experts.Contains(expert) && bytes > budget)
                 break;
             held[expert] = [];
         }

@@ -108,20 +108,17 @@ public sealed partial class LayerQuantizer(
         largest = Math.Max(largest, inputs.Statistics.Largest);
         var magnitude = inputs.Statistics.MeanMagnitude();
         using var curvature = Factor(inputs.Statistics);
-        using (var copies = new CurvatureCopies(curvature, replicas))
-        {
-            foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
-                if (Scale(group, curvature, magnitude, sample, () => layer.RunBlock(block, sample.to(layer.Device)), copies) is { } columns)
-                {
-                    copies.Rescale(columns);
-                    inputs.Divide(columns);
-                }
-            Round(readers, curvature, inputs.Statistics.Tokens, copies);
-        }
+        using var copies = new CurvatureCopies(curvature, replicas);
+        foreach (var group in layer.Graph.ScaleGroups.Where(g => g.Site == site))
+            if (Scale(group, curvature, magnitude, sample, () => layer.RunBlock(block, sample.to(layer.Device)), copies) is { } columns)
+            {
+                copies.Rescale(columns);
+                inputs.Divide(columns);
+            }
+        Round(readers, curvature, inputs.Statistics.Tokens, copies);
         using var handed = new ExpertInputs(inputs, settings.AllTokensToAllExperts, [.. experts.Select(e => e[0].Expert)], settings.KeptInputBytes,
             use => Replay(block, site, inputs.RowLength, use), (long)batch.Rows * hidden.Length);
-        foreach (var expert in experts)
-            Quantise(block, expert, channels, handed, curvature);
+        Quantise(block, experts, channels, handed, copies);
     }
 
     /// <summary>
@@ -160,11 +157,13 @@ public sealed partial class LayerQuantizer(
 
     private long ForwardBytes(int rows) => StageMemory.Forward(layer.Graph, rows, hidden.Length, layer.Weights.ForwardType);
 
-    private Curvature Factor(InputStatistics statistics)
+    private Curvature Factor(InputStatistics statistics) => Factor(statistics.TakeGram(layer.Compute));
+
+    /// <param name="gram">Where the layer is; taken over.</param>
+    private Curvature Factor(Tensor gram)
     {
-        var on = layer.Compute;
-        var gram = statistics.TakeGram(on);
-        return Stage("factor", () => StageMemory.Factor(statistics.Channels), null, () =>
+        var (on, channels) = (layer.Compute, gram.shape[0]);
+        return Stage("factor", () => StageMemory.Factor(channels), null, () =>
         {
             if (layer.Compute.IsHost && !on.IsHost)
                 (gram, on) = (ComputeDevice.Download(gram), layer.Compute);

@@ -26,6 +26,11 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
     /// </summary>
     public Func<(string Id, string Text)?>? LeaveDevice { get; set; }
 
+    /// <summary>For work within something that is guarded: it gives nothing up itself, so that whoever guards the whole does.</summary>
+    public MicroBatch Within() => new(Rows, spill, warn, probe) { isWithin = true };
+
+    private bool isWithin;
+
     /// <summary>Announces a stage.</summary>
     public void Enter(string stage) => probe?.Invoke(stage);
 
@@ -38,7 +43,7 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
                 Enter(stage);
                 return work();
             }
-            catch (Exception e) when (OutOfMemory.Is(e))
+            catch (Exception e) when (!isWithin && OutOfMemory.Is(e))
             {
                 Retreat(hidden, e);
             }

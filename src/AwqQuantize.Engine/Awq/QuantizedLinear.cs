@@ -1,3 +1,5 @@
+using AwqQuantize.Engine.Packing;
+
 namespace AwqQuantize.Engine.Awq;
 
 /// <summary>
@@ -6,12 +8,18 @@ namespace AwqQuantize.Engine.Awq;
 /// </summary>
 public sealed class QuantizedLinear
 {
-    public QuantizedLinear(int rows, int columns, int groupSize)
+    private byte[]? codes;
+
+    /// <param name="rows">Output channels.</param>
+    /// <param name="columns">Input channels.</param>
+    /// <param name="groupSize">Columns that share a scale.</param>
+    /// <param name="words">The codes, if they are packed already (<see cref="Words"/>); else <see cref="Codes"/> are there to be filled.</param>
+    public QuantizedLinear(int rows, int columns, int groupSize, int[]? words = null)
     {
         if (columns % groupSize != 0)
             throw new ArgumentException($"{columns} columns are no multiple of the group size {groupSize}.");
-        (Rows, Columns, GroupSize, Groups) = (rows, columns, groupSize, columns / groupSize);
-        Codes = GC.AllocateUninitializedArray<byte>(checked(rows * columns));
+        (Rows, Columns, GroupSize, Groups, Words) = (rows, columns, groupSize, columns / groupSize, words);
+        codes = words is null ? GC.AllocateUninitializedArray<byte>(checked(rows * columns)) : null;
         Scales = new float[(long)rows * Groups];
         Zeros = new byte[(long)rows * Groups];
     }
@@ -27,8 +35,11 @@ public sealed class QuantizedLinear
     /// <summary>Groups per row.</summary>
     public int Groups { get; }
 
-    /// <summary>[Rows, Columns], each 0 to 15.</summary>
-    public byte[] Codes { get; }
+    /// <summary>[Rows, Columns], each 0 to 15; not to be changed where there are <see cref="Words"/>.</summary>
+    public byte[] Codes => codes ??= AwqPacking.Unpack(Words, Rows, Columns);
+
+    /// <summary>The codes as the format packs them, int32 [Columns, Rows / 8], where a device has done so; else null.</summary>
+    public int[]? Words { get; }
 
     /// <summary>[Rows, Groups], positive, exact in float16.</summary>
     public float[] Scales { get; }

@@ -19,7 +19,10 @@ public static class ScaleFold
         foreach (var producer in group.Producers)
             Divide(weights, producer, s);
         foreach (var consumer in group.Consumers)
+        {
             Multiply(weights[consumer.Module + ".weight"], consumer, s);
+            weights.Touch(consumer.Module + ".weight");
+        }
     }
 
     /// <summary>The scale of each column of a consumer.</summary>
@@ -36,13 +39,14 @@ public static class ScaleFold
 
     private static void Divide(LayerWeights weights, ScaleProducer producer, float[] s)
     {
-        Divide(weights[producer.Module + ".weight"], producer.Kind == ScaleProducerKind.OnePlusNorm);
+        Divide(producer.Module + ".weight", producer.Kind == ScaleProducerKind.OnePlusNorm);
         if (weights.Contains(producer.Module + ".bias"))
-            Divide(weights[producer.Module + ".bias"], onePlus: false);
+            Divide(producer.Module + ".bias", onePlus: false);
 
-        void Divide(Tensor parameter, bool onePlus)
+        void Divide(string name, bool onePlus)
         {
             using var scope = NewDisposeScope();
+            var parameter = weights[name];
             var rows = parameter.shape[0];
             var (divisors, touched) = (new float[rows], new bool[rows]);
             Array.Fill(divisors, 1);
@@ -57,6 +61,7 @@ public static class ScaleFold
                 parameter.copy_(where(tensor(touched, device: parameter.device), parameter.add(1).div_(divisor).sub_(1), parameter));
             else
                 parameter.div_(divisor);
+            weights.Touch(name);
         }
     }
 

@@ -23,6 +23,13 @@ public sealed class StageClock
         }
     }
 
+    /// <summary>Adds what was done side by side: of each stage the longest.</summary>
+    public void AddLongest(IReadOnlyList<StageClock> sideBySide)
+    {
+        foreach (var stage in sideBySide.SelectMany(c => c.seconds).GroupBy(s => s.Key, s => s.Value))
+            seconds[stage.Key] = seconds.GetValueOrDefault(stage.Key) + stage.Max();
+    }
+
     /// <inheritdoc cref="Time{T}(string, Func{T})"/>
     public void Time(string stage, Action work) => Time(stage, () =>
     {

@@ -27,10 +27,10 @@ internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, l
     {
         using var scope = NewDisposeScope();
         Tensor There(Tensor host) => device.Upload(host).to(ScalarType.Float32);
-        var codes = There(tensor(linear.Codes, [linear.Rows, linear.Groups, linear.GroupSize]));
+        var codes = linear.Words is null ? There(tensor(linear.Codes)) : TensorPacking.Unpack(device.Upload(frombuffer(linear.Words, ScalarType.Int32)), linear.Rows).to(ScalarType.Float32);
         var zeros = There(tensor(linear.Zeros, [linear.Rows, linear.Groups, 1]));
         var scales = There(tensor(linear.Scales, [linear.Rows, linear.Groups, 1]));
-        return codes.sub_(zeros).mul_(scales).view(linear.Rows, linear.Columns).MoveToOuterDisposeScope();
+        return codes.view(linear.Rows, linear.Groups, linear.GroupSize).sub_(zeros).mul_(scales).view(linear.Rows, linear.Columns).MoveToOuterDisposeScope();
     }
 
     /// <summary>A copy of some rows.</summary>
@@ -58,12 +58,16 @@ internal sealed class TensorLinear(int groupSize, Tensor scales, Tensor zeros, l
         return Codes.view(rows, Groups, groupSize).sub(zeros.unsqueeze(2)).mul_(scales.unsqueeze(2)).view(rows, columns).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Codes and zero points as bytes, scales as they are: one copy each.</summary>
+    /// <summary>Codes packed here, where the format can hold them; zero points as bytes, scales as they are: one copy each.</summary>
     public QuantizedLinear ToHost()
     {
         using var scope = NewDisposeScope();
-        var result = new QuantizedLinear((int)rows, (int)columns, groupSize);
-        Fill(result.Codes, Codes.to(ScalarType.Byte));
+        var words = rows % 8 == 0 ? GC.AllocateUninitializedArray<int>(checked((int)(rows / 8 * columns))) : null;
+        var result = new QuantizedLinear((int)rows, (int)columns, groupSize, words);
+        if (words is not null)
+            Fill(words, TensorPacking.Pack(Codes));
+        else
+            Fill(result.Codes, Codes.to(ScalarType.Byte));
         Fill(result.Zeros, zeros.to(ScalarType.Byte));
         Fill(result.Scales, scales);
         return result;

@@ -20,7 +20,7 @@ public static unsafe class AwqPacking
     private const int TileInputs = 64;
 
     /// <summary>Lowest bit of each of an octet's columns.</summary>
-    private static ReadOnlySpan<byte> Shift => [0, 16, 4, 20, 8, 24, 12, 28];
+    internal static ReadOnlySpan<byte> Shift => [0, 16, 4, 20, 8, 24, 12, 28];
 
     /// <summary>Packs one linear.</summary>
     /// <param name="codes">[out, in], each 0…15.</param>

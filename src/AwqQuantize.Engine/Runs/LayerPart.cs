@@ -24,7 +24,7 @@ public sealed unsafe class LayerPart : IDisposable
             var (rows, columns, groups) = (linear.Rows, (long)linear.Columns, linear.Groups);
             var name = layer.Graph.Prefix + module;
             // Packed when its turn comes, so that only one linear is there twice.
-            tensors.Add(new TensorPayload(name + ".qweight", TensorDtype.I32, [columns, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes(AwqPacking.PackWords(linear.Codes, rows, linear.Columns).AsSpan()))));
+            tensors.Add(new TensorPayload(name + ".qweight", TensorDtype.I32, [columns, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes((linear.Words ?? AwqPacking.PackWords(linear.Codes, rows, linear.Columns)).AsSpan()))));
             tensors.Add(new TensorPayload(name + ".qzeros", TensorDtype.I32, [groups, rows / 8], stream => stream.Write(MemoryMarshal.AsBytes(AwqPacking.PackWords(linear.Zeros, rows, groups).AsSpan()))));
             tensors.Add(new TensorPayload(name + ".scales", TensorDtype.F16, [groups, rows], stream => stream.Write(MemoryMarshal.AsBytes(AwqPacking.TransposeScales(linear.Scales, rows, groups).AsSpan()))));
         }

@@ -26,11 +26,14 @@ public sealed class ExpertInputsTests
     }
 
     [Theory]
-    [InlineData(true, 0, 0)]
-    [InlineData(false, 0, 6)]
-    [InlineData(false, 20 * Channels * sizeof(float), 3)]
-    [InlineData(false, int.MaxValue, 1)]
-    public void EveryExpertGetsItsTokensInOrder(bool kept, long budget, int expectedPasses)
+    [InlineData(true, 0, 1, 0)]
+    [InlineData(true, 0, 3, 0)]
+    [InlineData(false, 0, 1, 6)]
+    [InlineData(false, 0, 2, 3)]
+    [InlineData(false, 20 * Channels * sizeof(float), 1, 3)]
+    [InlineData(false, 20 * Channels * sizeof(float), 3, 2)]
+    [InlineData(false, int.MaxValue, 1, 1)]
+    public void EveryExpertGetsItsTokensInOrder(bool kept, long budget, int heldTogether, int expectedPasses)
     {
         var passes = 0;
         using var site = Site(kept);
@@ -45,6 +48,8 @@ public sealed class ExpertInputsTests
         {
             var own = Enumerable.Range(0, 30).Where(t => chosen[t, 0].item<long>() == e || chosen[t, 1].item<long>() == e).Select(t => (long)t).ToArray();
             Assert.Equal(own.Length, inputs.TokensOf(e));
+            if (e % heldTogether == 0)
+                inputs.Hold([.. Enumerable.Range(e, heldTogether)]);
             foreach (var _ in new[] { 1, 2 })
             {
                 var parts = new List<Tensor>();
@@ -66,6 +71,25 @@ public sealed class ExpertInputsTests
         inputs.Each(1, parts.Add);
         Assert.Equal(30, inputs.TokensOf(1));
         Assert.True(cat(parts, 0).equal(x).all().item<bool>());
+    }
+
+    /// <summary>Memory runs out while they are made: they are made anew, and not taken for few.</summary>
+    [Fact]
+    public void WhatWasNotMadeToItsEndIsNotGiven()
+    {
+        using var site = Site(false);
+        var passes = 0;
+        using var inputs = new ExpertInputs(site, false, [0], 0, use =>
+        {
+            use(0, x.narrow(0, 0, 15));
+            if (++passes == 1)
+                throw new OutOfMemoryException("as a test has it");
+            use(15, x.narrow(0, 15, 15));
+        });
+        Assert.Throws<OutOfMemoryException>(() => inputs.Each(0, _ => { }));
+        var tokens = 0L;
+        inputs.Each(0, part => tokens += part.shape[0]);
+        Assert.Equal((2, (long)inputs.TokensOf(0)), (passes, tokens));
     }
 
     /// <summary>Rows that have become shorter in between: tokens that are gone are left out.</summary>
