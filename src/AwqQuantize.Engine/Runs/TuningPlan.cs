@@ -29,7 +29,7 @@ public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEs
         var memory = TuningMemory.Of(graph, settings);
         var head = 2.0 * graph.HiddenSize * graph.VocabularySize;
         var seen = Math.Min((long)settings.Steps * settings.TokensPerStep, tokens);
-        var held = Math.Min(settings.HeldOutTokens, tokens / settings.HeldOut);
+        var held = settings.HeldOutOf(tokens);
         var recorded = Math.Min(1, (double)memory.RecordedBytes / graph.Layers.Sum(l => TuningMemory.Recording(l, graph.HiddenSize, settings.TokensPerStep)));
         // Forward, backward by inputs and by weights, and a second forward of what was not recorded; the head of both models, and back through it.
         var stepped = (double)settings.Steps * settings.TokensPerStep;

@@ -30,7 +30,7 @@ internal sealed class TuningRows
         length = calibration.Length / ((calibration.Length + length - 1) / length);
         var pieces = calibration.Rows.SelectMany(r => Enumerable.Range(0, r.Length / length).Select(i => r[(i * length)..((i + 1) * length)])).ToList();
         var perStep = Math.Max(1, settings.TokensPerStep / length);
-        var held = Math.Clamp(Math.Min(pieces.Count / settings.HeldOut, settings.HeldOutTokens / length), 1, Math.Max(1, pieces.Count - 1));
+        var held = (int)Math.Clamp(settings.HeldOutOf((long)pieces.Count * length) / length, 1, Math.Max(1, pieces.Count - 1));
         // Held out evenly over the data; of the rest no more than the steps can look at.
         var isHeld = Enumerable.Range(0, held).Select(i => (int)((2L * i + 1) * pieces.Count / (2 * held))).ToHashSet();
         var rest = Enumerable.Range(0, pieces.Count).Where(i => !isHeld.Contains(i)).ToList();

@@ -11,6 +11,9 @@ public sealed record TuningSettings
     // With fewer calibration tokens a tuned model fits them better than it fits others.
     private const long EnoughTokens = 65_536;
 
+    // What fewer held-out tokens say is chance.
+    private const long FewestHeldOut = 2048;
+
     /// <summary>
     /// A few steps on scales, norms and biases alone, which cost about a forward of the calibration text and little memory:
     /// the default where a run has tokens enough.
@@ -44,11 +47,14 @@ public sealed record TuningSettings
     /// <summary>Looks at the held-out rows without a gain after which scales, norms and biases are left to themselves.</summary>
     public int Patience { get; init; } = 3;
 
-    /// <summary>One of this many rows is held out.</summary>
+    /// <summary>One of this many rows is held out; of short texts more.</summary>
     public int HeldOut { get; init; } = 16;
 
     /// <summary>Most held-out tokens.</summary>
     public int HeldOutTokens { get; init; } = 16_384;
+
+    /// <summary>How many tokens of a calibration text are held out: its part, but of a short one up to a quarter, so that chance does not decide.</summary>
+    public long HeldOutOf(long tokens) => Math.Min(HeldOutTokens, Math.Max(tokens / HeldOut, Math.Min(tokens / 4, FewestHeldOut)));
 
     /// <summary>What products are made in, forwards and backwards, other than on held-out rows; null for what the CPU does best.</summary>
     public ScalarType? Products { get; init; }

@@ -1,0 +1,23 @@
+using AwqQuantize.Engine.Tuning;
+
+namespace AwqQuantize.Engine.Tests.Tuning;
+
+public sealed class TuningSettingsTests
+{
+    /// <summary>A sixteenth, at most 16,384 tokens; of a short text as much as it takes for 2048, but no more than a quarter.</summary>
+    [Theory]
+    [InlineData(1 << 20, 16_384)]
+    [InlineData(131_072, 8192)]
+    [InlineData(32_768, 2048)]
+    [InlineData(16_384, 2048)]
+    [InlineData(8192, 2048)]
+    [InlineData(4096, 1024)]
+    [InlineData(400, 100)]
+    public void WhatIsHeldOutIsEnoughToJudgeBy(long tokens, long heldOut) => Assert.Equal(heldOut, new TuningSettings().HeldOutOf(tokens));
+
+    /// <summary>The short tuning of the default judges by 2048 tokens, whatever there is.</summary>
+    [Theory]
+    [InlineData(65_536)]
+    [InlineData(1 << 20)]
+    public void AShortTuningJudgesByFewer(long tokens) => Assert.Equal(2048, TuningSettings.Short(tokens)!.HeldOutOf(tokens));
+}
