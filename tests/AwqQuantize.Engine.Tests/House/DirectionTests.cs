@@ -8,7 +8,8 @@ public sealed partial class DirectionTests
     private static readonly Dictionary<string, string[]> MayKnow = new()
     {
         ["Architectures"] = [],
-        ["Awq"] = ["Architectures", "Calibration", "Compute", "Layers"],
+        // Packing: what a device packs comes back in the words of the format.
+        ["Awq"] = ["Architectures", "Calibration", "Compute", "Layers", "Packing"],
         ["Calibration"] = ["Checkpoints", "Compute", "Tokenization"],
         ["Checkpoints"] = [],
         ["Compute"] = [],
