@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Awq;
 
-// Routed experts, one after another: each has inputs, a Gram matrix and inner sites of its own.
+// Routed experts, one after another or one on each device: each has inputs, a Gram matrix and inner sites of its own.
 public sealed partial class LayerQuantizer
 {
     /// <summary>All experts behind a site: side by side, one on each device, where there are several, else one after another.</summary>

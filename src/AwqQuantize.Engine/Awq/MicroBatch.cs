@@ -16,6 +16,8 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
     /// <summary>Shortest rows that are still worth calibrating with.</summary>
     public const int ShortestLength = 64;
 
+    private bool isWithin;
+
     /// <summary>Rows that run at once.</summary>
     public int Rows { get; private set; } = Math.Max(1, rows);
 
@@ -28,8 +30,6 @@ public sealed class MicroBatch(int rows, string spill, Action<string, string> wa
 
     /// <summary>For work within something that is guarded: it gives nothing up itself, so that whoever guards the whole does.</summary>
     public MicroBatch Within() => new(Rows, spill, warn, probe) { isWithin = true };
-
-    private bool isWithin;
 
     /// <summary>Announces a stage.</summary>
     public void Enter(string stage) => probe?.Invoke(stage);

@@ -1,4 +1,5 @@
 using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Packing;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -1,4 +1,3 @@
-using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Runs;
 
@@ -16,13 +15,10 @@ internal static class RoundTrip
     public static void Check(string model, int rows, int length, int vocabulary)
     {
         using var output = new TemporaryFolder();
-        var random = new Random(7);
-        PartFile.Write(output.File("ids.safetensors"),
-            [TensorPayload.From("ids", TensorDtype.I32, [rows, length], Enumerable.Range(0, rows * length).Select(_ => random.Next(vocabulary)).ToArray())]);
         var result = QuantizationRun.Execute(new QuantizationOptions
         {
             ModelPath = model, ModuleRoot = SharedData.Repository("module"), OutputPath = output.File("out"), GroupSize = GroupSize, ForceCpu = true,
-            CalibrationData = [output.File("ids.safetensors")], SampleCount = rows, SequenceLength = length,
+            CalibrationData = [RandomTokens.Write(output.File("ids.safetensors"), 7, vocabulary, rows, length)], SampleCount = rows, SequenceLength = length,
         }, new SilentObserver(), default);
         var test = OutputTest.Run(new OutputTestOptions { Path = result.Path, SourcePath = model }, Repository.Catalog);
         Assert.True(result.QuantizedModules > 0);

@@ -1,6 +1,5 @@
 using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Layers;
-using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Engine.Tests.Compute;
@@ -94,10 +93,6 @@ public sealed class ReferenceModelTests : IDisposable
     private string Tokens(string name, int seed)
     {
         using var model = TinyModel.Open(name);
-        var random = new Random(seed);
-        var ids = Enumerable.Range(0, 16 * 64).Select(_ => (long)random.Next(model.Graph.VocabularySize)).ToArray();
-        var file = temporary.File($"ids{seed}.safetensors");
-        PartFile.Write(file, [TensorPayload.From("ids", TensorDtype.I64, [16, 64], ids)]);
-        return file;
+        return RandomTokens.Write(temporary.File($"ids{seed}.safetensors"), seed, model.Graph.VocabularySize, 16, 64);
     }
 }

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Engine.Tests.Compute;
@@ -84,9 +83,6 @@ public sealed class SpreadExpertsTests : IDisposable
     private string Row(string name)
     {
         using var model = TinyModel.Open(name);
-        var random = new Random(11);
-        var file = temporary.File($"{name}.safetensors");
-        PartFile.Write(file, [TensorPayload.From("ids", TensorDtype.I64, [1, RowTokens], Enumerable.Range(0, RowTokens).Select(_ => (long)random.Next(model.Graph.VocabularySize)).ToArray())]);
-        return file;
+        return RandomTokens.Write(temporary.File($"{name}.safetensors"), 11, model.Graph.VocabularySize, 1, RowTokens);
     }
 }

@@ -144,17 +144,8 @@ public sealed unsafe class UnusualModelTests : IDisposable
     private QuantizationOptions Options(string model, string output) => new()
     {
         ModelPath = model, ModuleRoot = Path.Combine(Repository.Root, "module"), OutputPath = temporary.File(output),
-        ForceCpu = true, GroupSize = 32, SampleCount = 4, SequenceLength = 64, CalibrationData = [Ids()],
+        ForceCpu = true, GroupSize = 32, SampleCount = 4, SequenceLength = 64, CalibrationData = [RandomTokens.Write(temporary.File("ids.safetensors"), 7, 160, 4, 64)],
     };
-
-    private string Ids()
-    {
-        var file = temporary.File("ids.safetensors");
-        var random = new Random(7);
-        if (!File.Exists(file))
-            PartFile.Write(file, [TensorPayload.From("ids", TensorDtype.I64, [4, 64], Enumerable.Range(0, 256).Select(_ => (long)random.Next(160)).ToArray())]);
-        return file;
-    }
 
     /// <summary>A tiny model under other names, with a changed config, and with other tensors in place of some.</summary>
     private string Copy(string name, string folder, Func<string, string> rename, Action<JsonObject> change, IReadOnlyList<TensorPayload>? more = null, IReadOnlySet<string>? without = null)

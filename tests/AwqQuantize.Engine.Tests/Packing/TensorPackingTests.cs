@@ -2,10 +2,9 @@ using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Packing;
 using AwqQuantize.Engine.Tests.Compute;
-using AwqQuantize.Engine.Tests.Packing;
 using static TorchSharp.torch;
 
-namespace AwqQuantize.Engine.Tests.Awq;
+namespace AwqQuantize.Engine.Tests.Packing;
 
 /// <summary>Packing by operations on whole tensors, against the unpacker that was written from the format's description.</summary>
 public sealed class TensorPackingTests

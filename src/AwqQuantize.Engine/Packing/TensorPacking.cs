@@ -1,8 +1,7 @@
-using AwqQuantize.Engine.Packing;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace AwqQuantize.Engine.Awq;
+namespace AwqQuantize.Engine.Packing;
 
 /// <summary>The layout of <see cref="AwqPacking"/> made by operations on whole tensors, where the codes are: an eighth of what they take as float32 is carried to the host.</summary>
 internal static class TensorPacking
