@@ -66,7 +66,7 @@ public sealed record QuantizationPlan
     public bool HiddenStatesOnDevice { get; init; }
 
     /// <summary>Predicted peak of the (first) device's own memory, in bytes; 0 on the CPU.</summary>
-    public long DevicePeakMemory => DeviceLayerMemory + (HiddenStatesOnDevice ? HiddenStatesBytes : 0);
+    public long DevicePeakMemory => Math.Max(DeviceLayerMemory + (HiddenStatesOnDevice ? HiddenStatesBytes : 0), Tuning?.DeviceBytes ?? 0);
 
     /// <summary>Bytes of the hidden states, wherever they are.</summary>
     public required long HiddenStatesBytes { get; init; }
@@ -153,7 +153,7 @@ public sealed record QuantizationPlan
             ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
         var before = sensitivity is null ? WorkEstimate.None : Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
-        var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null && there is null ? Small(Tune(TuningSettings.Short((long)rows * length))) : null);
+        var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null ? Small(Tune(TuningSettings.Short((long)rows * length, onDevice > 0))) : null);
         var after = tuning?.Work ?? WorkEstimate.None;
         total += before + after;
         // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
@@ -178,11 +178,15 @@ public sealed record QuantizationPlan
         double Seconds(WorkEstimate part) => speed is null ? part.Matrix + part.Fits + part.Bytes : part.Seconds(speed);
 
         TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
-            : TuningPlan.Make(graph, tuned, options.GroupSize, work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights);
+            : TuningPlan.Make(graph, onDevice > 0 && options.Tuning is not null ? tuned with { MemoryBytes = (long)(0.9 * free) } : tuned, options.GroupSize,
+                work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights, onDevice > 0);
 
         // Nobody asked for it, so it stays within what the layers may take, and within what the user says; what happens to be free at
-        // the moment decides nothing about the result.
-        TuningPlan? Small(TuningPlan? tuned) => tuned is not null && tuned.MemoryBytes <= Math.Min(memory.Promised - MemoryEstimate.FreshProcess, (options.MemoryLimit ?? long.MaxValue) - start) ? tuned : null;
+        // the moment decides nothing about the result. On a device it is for models that fit as a whole: to read layers again at each
+        // step would take longer than the layers did.
+        TuningPlan? Small(TuningPlan? tuned) => tuned is null ? null
+            : (onDevice > 0 ? TuningMemory.Of(graph, tuned.Settings).WeightsStay : tuned.MemoryBytes <= memory.Promised - MemoryEstimate.FreshProcess)
+                && tuned.MemoryBytes <= (options.MemoryLimit ?? long.MaxValue) - start ? tuned : null;
     }
 
     /// <summary>The float model over a little text, and the checkpoint's files.</summary>

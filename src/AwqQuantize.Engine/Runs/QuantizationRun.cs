@@ -215,7 +215,7 @@ public sealed partial class QuantizationRun : IDisposable
         string? replacements;
         try
         {
-            (tuning, replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe);
+            (tuning, replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe, team!.Lead);
         }
         catch (Exception e) when (options.Tuning is null && OutOfMemory.Is(e))
         {

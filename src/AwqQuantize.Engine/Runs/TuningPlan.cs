@@ -7,9 +7,10 @@ namespace AwqQuantize.Engine.Runs;
 /// <param name="Settings">Steps and their widths.</param>
 /// <param name="TunesCodes">Whether codes are tuned too; they are where the model's weights fit into memory.</param>
 /// <param name="Work">All in all, if no step is left out.</param>
-/// <param name="MemoryBytes">About.</param>
+/// <param name="MemoryBytes">Of the host, about.</param>
+/// <param name="DeviceBytes">Of the device's own memory, about; 0 on the CPU.</param>
 /// <param name="DiskBytes">In the run folder.</param>
-public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEstimate Work, long MemoryBytes, long DiskBytes)
+public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEstimate Work, long MemoryBytes, long DeviceBytes, long DiskBytes)
 {
     /// <summary>Steps at most.</summary>
     public int Steps => Settings.Steps;
@@ -24,7 +25,8 @@ public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEs
     /// <param name="forwardPerToken">Operations of a token's forward through the layers.</param>
     /// <param name="tokens">Calibration tokens there are.</param>
     /// <param name="weights">Quantised weights.</param>
-    public static TuningPlan Make(ModelGraph graph, TuningSettings settings, int groupSize, double forwardPerToken, long tokens, long weights)
+    /// <param name="onDevice">Whether a device computes that has its own memory.</param>
+    public static TuningPlan Make(ModelGraph graph, TuningSettings settings, int groupSize, double forwardPerToken, long tokens, long weights, bool onDevice = false)
     {
         var memory = TuningMemory.Of(graph, settings);
         var head = 2.0 * graph.HiddenSize * graph.VocabularySize;
@@ -38,7 +40,10 @@ public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEs
         var operations = gradients + 3 * head * stepped + (seen + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
         // Passes over all weights: renewed, their gradients, the signs, the latent codes.
         var work = new WorkEstimate(0, operations, settings.Steps * 0.15 * weights, 0) { Gradients = gradients };
-        return new TuningPlan(settings, memory.WeightsStay && settings.CodeRate > 0, work,
-            memory.Bytes + 16 * weights / groupSize + Math.Min(4 * (seen + held) * graph.HiddenSize, settings.MemoryBytes / 4), weights * (memory.WeightsStay ? 6 : 1) + 4 * seen * graph.HiddenSize);
+        var codes = memory.WeightsStay && settings.CodeRate > 0;
+        var there = memory.Bytes + 16 * weights / groupSize + Math.Min(4 * (seen + held) * graph.HiddenSize, settings.MemoryBytes / 4);
+        // Of a device's tuning the host has what is on its way to the disk: the state, or the checkpoint's tensors.
+        var here = codes ? 6 * weights : weights;
+        return new TuningPlan(settings, codes, work, onDevice ? here : there, onDevice ? there : 0, weights * (memory.WeightsStay ? 6 : 1) + 4 * seen * graph.HiddenSize);
     }
 }

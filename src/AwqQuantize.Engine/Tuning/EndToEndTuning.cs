@@ -20,6 +20,7 @@ public sealed class EndToEndTuning : IDisposable
 {
     private readonly ModelSource student;
     private readonly TuningSettings settings;
+    private readonly ComputeDevice compute;
     private readonly CancellationToken cancel;
     private readonly Action<string, double>? progress;
     private readonly DecoderModel teacherModel, studentModel;
@@ -34,17 +35,24 @@ public sealed class EndToEndTuning : IDisposable
     private long recordingBytes;
 
     private EndToEndTuning(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings, string spill,
-        Action<string, string> warn, Action<string, double>? progress, CancellationToken cancel, Action<string>? probe)
+        Action<string, string> warn, Action<string, double>? progress, CancellationToken cancel, Action<string>? probe, ComputeDevice device)
     {
-        (this.student, this.settings, this.warn, this.progress, this.cancel, this.probe) = (student, settings, warn, progress, cancel, probe);
+        (this.student, this.settings, this.warn, this.progress, this.cancel, this.probe, compute) = (student, settings, warn, progress, cancel, probe, device);
         memory = TuningMemory.Of(student.Graph, settings);
         recordingBytes = settings.MemoryBytes / 6;
-        teacherModel = DecoderModel.Open(graph, teacher, CPU);
-        studentModel = DecoderModel.Open(student.Graph, student.Tensors, CPU);
+        teacherModel = DecoderModel.Open(graph, teacher, compute, exact: true);
+        studentModel = DecoderModel.Open(student.Graph, student.Tensors, compute, exact: true);
         distillation = new Distillation(teacherModel, studentModel, cancel);
         rows = TuningRows.From(calibration, settings);
-        var bytes = 4L * rows.Count * rows.Length * graph.HiddenSize;
-        expected = new HiddenStates(rows.Count, rows.Length, graph.HiddenSize, bytes > settings.MemoryBytes / 4 ? spill : null);
+        expected = Place(rows.Count, spill);
+    }
+
+    /// <summary>Room for hidden states of some rows.</summary>
+    /// <param name="spill">Where they go if they would take much of the memory; null for nowhere.</param>
+    private HiddenStates Place(int count, string? spill)
+    {
+        var much = 4L * count * rows.Length * student.Graph.HiddenSize > settings.MemoryBytes / 4;
+        return HiddenStates.Place(count, rows.Length, student.Graph.HiddenSize, compute, onDevice: !compute.IsHost && !much, much && compute.IsHost ? spill : null, _ => { });
     }
 
     /// <summary>Tunes a checkpoint.</summary>
@@ -58,17 +66,32 @@ public sealed class EndToEndTuning : IDisposable
     /// <param name="progress">Told what is done, and how much of all (0 to 1).</param>
     /// <param name="cancel">Ends the work within a second or so; it can be taken up again.</param>
     /// <param name="probe">Called before each step; tests let things fail there.</param>
+    /// <param name="device">Where to compute; null for the CPU, which also takes over where a device's memory does not suffice.</param>
     public static TuningOutcome Run(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings,
-        TuningFiles folder, Action<string, string> warn, Action<string, double>? progress = null, CancellationToken cancel = default, Action<string>? probe = null)
+        TuningFiles folder, Action<string, string> warn, Action<string, double>? progress = null, CancellationToken cancel = default, Action<string>? probe = null, ComputeDevice? device = null)
     {
         TorchRuntime.EnsureLoaded();
-        using var scope = NewDisposeScope();
-        using var tuning = new EndToEndTuning(graph, teacher, student, calibration, settings, folder.Spill, warn, progress, cancel, probe);
-        return tuning.Run(folder);
+        try
+        {
+            return RunOn(device ?? ComputeDevice.Host);
+        }
+        catch (Exception e) when (device is { IsHost: false } && OutOfMemory.Is(e))
+        {
+            warn("TuningOnHost", $"The memory of {device} does not suffice for tuning ({OutOfMemory.Reason(e)}): the CPU goes on with it, which takes longer.");
+            return RunOn(ComputeDevice.Host);
+        }
+
+        TuningOutcome RunOn(ComputeDevice there)
+        {
+            using var scope = NewDisposeScope();
+            using var tuning = new EndToEndTuning(graph, teacher, student, calibration, settings, folder.Spill, warn, progress, cancel, probe, there);
+            return tuning.Run(folder);
+        }
     }
 
     private TuningOutcome Run(TuningFiles folder)
     {
+        using var claim = compute.Reserve(memory.Bytes);
         Teach();
         ShareHead();
         OpenLayers(folder);
@@ -153,7 +176,7 @@ public sealed class EndToEndTuning : IDisposable
 
     private void OpenLayers(TuningFiles folder)
     {
-        var products = settings.Products ?? ComputeDevice.Host.GradientType(student.Graph.HiddenSize);
+        var products = settings.Products ?? compute.GradientType(student.Graph.HiddenSize);
         foreach (var graph in student.Graph.Layers)
             layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, products, m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
         if (student.Graph.Head.FinalNorm is not { } norm)
@@ -172,7 +195,8 @@ public sealed class EndToEndTuning : IDisposable
 
     private IEnumerable<TensorPayload> OuterPayloads() => outer.Select(o =>
     {
-        using var value = o.Value.Stored();
+        using var scope = NewDisposeScope();
+        var value = ComputeDevice.Download(o.Value.Stored());
         return TensorPayload.From(o.Key, TensorDtype.F16, value.shape, Array.ConvertAll(value.data<float>().ToArray(), v => (Half)v));
     });
 
@@ -253,7 +277,7 @@ public sealed class EndToEndTuning : IDisposable
     private Tensor Judge(Tensor hidden, IReadOnlyList<int> chosen)
     {
         using var scope = NewDisposeScope();
-        var wanted = cat([.. chosen.Select(r => expected.View(r, 1))], 0).flatten(0, 1);
+        var wanted = cat([.. chosen.Select(r => expected.View(r, 1))], 0).flatten(0, 1).to(compute.Torch);
         var gradient = empty_like(wanted);
         distillation.Measure(wanted, hidden.detach().flatten(0, 1), gradient);
         return gradient.view(hidden.shape).MoveToOuterDisposeScope();
@@ -264,7 +288,7 @@ public sealed class EndToEndTuning : IDisposable
     {
         using var guard = no_grad();
         using var scope = NewDisposeScope();
-        using var states = new HiddenStates(rows.HeldOut, rows.Length, student.Graph.HiddenSize);
+        using var states = Place(rows.HeldOut, null);
         ForRows(0, rows.HeldOut, (from, ids) => states.Store(from, studentModel.Embed(ids)));
         foreach (var layer in layers)
         {

@@ -1,5 +1,6 @@
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Layers;
 using static TorchSharp.torch;
@@ -27,9 +28,9 @@ internal sealed class TunedLayer : IDisposable
         {
             using var close = residuals(graph.Prefix + linear.Module);
             linears[linear.Module] = new TunedLinear(source.Folder, graph.Prefix + linear.Module, [linear.Out, linear.In],
-                source.Quantization!.GroupSizeFor(linear.In), settings, resident, close);
+                source.Quantization!.GroupSizeFor(linear.In), settings, resident, close, model.Compute);
         }
-        using var first = model.LoadLayer(graph.Index, IsTuned);
+        using var first = Load();
         foreach (var parameter in graph.Parameters.Where(Moves))
             floats[parameter.Name] = new Parameter(first.Weights[parameter.Name], Rate(first.Weights[parameter.Name], parameter.OnePlus, settings));
     }
@@ -44,10 +45,19 @@ internal sealed class TunedLayer : IDisposable
     {
         if (layer is not null)
             return layer;
-        layer = model.LoadLayer(graph.Index, IsTuned);
+        layer = Load();
         layer.Weights.ForwardIn(products);
         Renew();
         return layer;
+    }
+
+    private DecoderLayer Load()
+    {
+        var loaded = model.LoadLayer(graph.Index, IsTuned);
+        if (loaded.Compute == model.Compute)
+            return loaded;
+        loaded.Dispose();
+        throw new DeviceMemoryExhaustedException($"layer {graph.Index} does not fit {model.Compute}");
     }
 
     /// <summary>Takes over parameters that were changed from outside.</summary>
@@ -100,7 +110,7 @@ internal sealed class TunedLayer : IDisposable
             using (stored.Value)
                 if (tuned.Contains(stored.FullName))
                     result.Add(TensorPayload.From(stored.FullName, TensorDtype.F16, stored.Value.shape,
-                        Array.ConvertAll(stored.Value.detach().contiguous().data<float>().ToArray(), v => (Half)v)));
+                        Array.ConvertAll(ComputeDevice.Download(stored.Value.detach()).contiguous().data<float>().ToArray(), v => (Half)v)));
         Close();
         return result;
     }

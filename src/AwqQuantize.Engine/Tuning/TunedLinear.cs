@@ -10,6 +10,7 @@ internal sealed class TunedLinear : IDisposable
 {
     private readonly int outputs, inputs, groupSize;
     private readonly ModelFolder folder;
+    private readonly ComputeDevice device;
     private readonly Tensor zeros;
     private Tensor? centred;
 
@@ -20,22 +21,23 @@ internal sealed class TunedLinear : IDisposable
     /// <param name="settings">Step widths.</param>
     /// <param name="residuals">Where the float weights lie seen from the codes, [out, in]; null where codes stay as they are.</param>
     /// <param name="resident">Whether codes stay in memory, unpacked; else they are read whenever they are needed.</param>
-    public unsafe TunedLinear(ModelFolder folder, string module, long[] shape, int groupSize, TuningSettings settings, bool resident, Tensor? residuals)
+    /// <param name="device">Where they are, and are computed with.</param>
+    public unsafe TunedLinear(ModelFolder folder, string module, long[] shape, int groupSize, TuningSettings settings, bool resident, Tensor? residuals, ComputeDevice device)
     {
-        (this.folder, Module, outputs, inputs, this.groupSize) = (folder, module, (int)shape[0], (int)shape[1], groupSize);
+        (this.folder, Module, outputs, inputs, this.groupSize, this.device) = (folder, module, (int)shape[0], (int)shape[1], groupSize, device);
         using var scope = NewDisposeScope();
         var groups = inputs / groupSize;
         var entry = folder.Entry(module + ".scales");
         var values = new float[entry.ElementCount];
         folder.ReadFloat(entry.Name, values);
-        var scales = tensor(values, [groups, outputs]).t().contiguous();
+        var scales = device.Upload(tensor(values, [groups, outputs]).t().contiguous());
         Scales = new Parameter(scales, settings.ScaleRate * scales.mean().item<float>());
         var packed = new sbyte[(long)outputs * groups];
         fixed (sbyte* z = packed)
             AwqPacking.Unpack((int*)folder.Pointer(module + ".qzeros"), (byte*)z, outputs, groups);
-        zeros = tensor(packed, [outputs, groups, 1]).DetachFromDisposeScope();
+        zeros = device.Upload(tensor(packed, [outputs, groups, 1])).DetachFromDisposeScope();
         if (residuals is not null)
-            Codes = new LatentCodes(ReadCentred(), residuals, zeros, settings.CodeRate);
+            Codes = new LatentCodes(ReadCentred(), device.Upload(residuals), zeros, settings.CodeRate);
         else if (resident)
             centred = ReadCentred().DetachFromDisposeScope();
     }
@@ -84,13 +86,13 @@ internal sealed class TunedLinear : IDisposable
     public IEnumerable<TensorPayload> Payloads()
     {
         using var scope = NewDisposeScope();
-        var scales = Scales.Stored().t().contiguous().data<float>().ToArray();
+        var scales = ComputeDevice.Download(Scales.Stored().t()).contiguous().data<float>().ToArray();
         yield return TensorPayload.From(Module + ".scales", TensorDtype.F16, [inputs / groupSize, outputs], Array.ConvertAll(scales, s => (Half)s));
         if (Codes is null)
             yield break;
-        var codes = Centred().add(zeros).to(ScalarType.Byte).data<byte>().ToArray();
+        var codes = ComputeDevice.Download(Centred().add(zeros).to(ScalarType.Byte)).data<byte>().ToArray();
         var half = new Half[scales.Length];
-        var packed = AwqPacking.Pack(codes, zeros.to(ScalarType.Byte).data<byte>().ToArray(), half, outputs, inputs, groupSize);
+        var packed = AwqPacking.Pack(codes, ComputeDevice.Download(zeros).to(ScalarType.Byte).data<byte>().ToArray(), half, outputs, inputs, groupSize);
         yield return TensorPayload.From(Module + ".qweight", TensorDtype.I32, packed.QWeightShape, packed.QWeight);
     }
 
@@ -111,6 +113,9 @@ internal sealed class TunedLinear : IDisposable
         var codes = empty([outputs, inputs / groupSize, groupSize], ScalarType.Int8);
         AwqPacking.Unpack((int*)folder.Pointer(Module + ".qweight"), (byte*)TensorMemory.Address(codes), outputs, inputs);
         folder.Release(Module + ".qweight");
-        return codes.sub_(zeros);
+        var here = device.Upload(codes);
+        if (!ReferenceEquals(here, codes))
+            codes.Dispose();
+        return here.sub_(zeros);
     }
 }

@@ -40,7 +40,8 @@ public sealed unsafe class TuningFiles(string folder, IReadOnlyList<string> resi
 
     internal void Save(IEnumerable<Tensor> values, TuningState state)
     {
-        var tensors = values.Select((t, i) => TensorPayload.FromPointer($"{i:D8}", TensorDtype.F32, t.shape, (byte*)TensorMemory.Floats(t), t.numel() * sizeof(float)));
+        using var scope = NewDisposeScope();
+        var tensors = values.Select(ComputeDevice.Download).Select((t, i) => TensorPayload.FromPointer($"{i:D8}", TensorDtype.F32, t.shape, (byte*)TensorMemory.Floats(t), t.numel() * sizeof(float)));
         PartFile.Write(State, [.. tensors], new Dictionary<string, string> { [StateKey] = JsonSerializer.Serialize(state) });
     }
 
@@ -54,8 +55,12 @@ public sealed unsafe class TuningFiles(string folder, IReadOnlyList<string> resi
         using var guard = no_grad();
         foreach (var (tensor, i) in values.Select((t, i) => (t, i)))
         {
+            using var scope = NewDisposeScope();
             var entry = file.Tensors[$"{i:D8}"];
-            new ReadOnlySpan<byte>(file.Pointer(entry), checked((int)entry.ByteLength)).CopyTo(new Span<byte>(TensorMemory.Floats(tensor), checked((int)entry.ByteLength)));
+            var value = ComputeDevice.Download(tensor);
+            new ReadOnlySpan<byte>(file.Pointer(entry), checked((int)entry.ByteLength)).CopyTo(new Span<byte>(TensorMemory.Floats(value), checked((int)entry.ByteLength)));
+            if (!ReferenceEquals(value, tensor))
+                tensor.copy_(value);
         }
         state = JsonSerializer.Deserialize<TuningState>(file.Metadata[StateKey]);
         return state is not null;

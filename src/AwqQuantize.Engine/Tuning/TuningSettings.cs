@@ -11,6 +11,9 @@ public sealed record TuningSettings
     // With fewer calibration tokens a tuned model fits them better than it fits others.
     private const long EnoughTokens = 65_536;
 
+    // Of an ordinary GPU. One that has less goes back to one layer at a time, with the same result.
+    private const long MemoryOfDevices = 24L << 30;
+
     // What fewer held-out tokens say is chance.
     private const long FewestHeldOut = 2048;
 
@@ -19,9 +22,10 @@ public sealed record TuningSettings
     /// the default where a run has tokens enough.
     /// </summary>
     /// <param name="tokens">Calibration tokens there are.</param>
+    /// <param name="onDevice">Whether a device computes that has its own memory.</param>
     /// <returns>Null where they are too few.</returns>
-    public static TuningSettings? Short(long tokens) => tokens < EnoughTokens ? null
-        : new() { Steps = (int)Math.Min(64, tokens / TokensPerShortStep), CodeRate = 0, ScaleRate = 0.0015, Interval = int.MaxValue, HeldOutTokens = 2048, MemoryBytes = 1 << 30 };
+    public static TuningSettings? Short(long tokens, bool onDevice = false) => tokens < EnoughTokens ? null
+        : new() { Steps = (int)Math.Min(64, tokens / TokensPerShortStep), CodeRate = 0, ScaleRate = 0.0015, Interval = int.MaxValue, HeldOutTokens = 2048, MemoryBytes = onDevice ? MemoryOfDevices : 1 << 30 };
 
     /// <summary>Steps at most: a quarter of them for scales, norms and biases alone, then with codes; all for the former where codes stay.</summary>
     public int Steps { get; init; } = 600;

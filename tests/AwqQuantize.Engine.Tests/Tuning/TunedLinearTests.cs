@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Tests.Evaluation;
 using AwqQuantize.Engine.Tests.Packing;
 using AwqQuantize.Engine.Tuning;
@@ -19,7 +20,7 @@ public sealed class TunedLinearTests(QuantizedSample sample) : IClassFixture<Qua
         using var scope = NewDisposeScope();
         using var folder = ModelFolder.Open(sample.Path);
         var (codes, zeros, scales) = Stored(folder);
-        using var linear = new TunedLinear(folder, Module, [128, 384], 128, new TuningSettings { ScaleRate = 1 }, resident: true, residuals: null);
+        using var linear = new TunedLinear(folder, Module, [128, 384], 128, new TuningSettings { ScaleRate = 1 }, resident: true, residuals: null, ComputeDevice.Host);
         var weight = linear.Weight().data<float>().ToArray();
         for (var o = 0; o < 128; o++)
             for (var i = 0; i < 384; i++)
@@ -46,7 +47,7 @@ public sealed class TunedLinearTests(QuantizedSample sample) : IClassFixture<Qua
         using var temporary = new TemporaryFolder();
         using var folder = ModelFolder.Open(sample.Path);
         var (codes, _, _) = Stored(folder);
-        using var linear = new TunedLinear(folder, Module, [128, 384], 128, new TuningSettings { CodeRate = 0.25 }, resident: true, residuals: full([128L, 384L], 0.4f));
+        using var linear = new TunedLinear(folder, Module, [128, 384], 128, new TuningSettings { CodeRate = 0.25 }, resident: true, residuals: full([128L, 384L], 0.4f), ComputeDevice.Host);
         var gradient = ones(128, 384);
         gradient.narrow(0, 0, 64).neg_();
         linear.Offer(gradient, codes: true);
