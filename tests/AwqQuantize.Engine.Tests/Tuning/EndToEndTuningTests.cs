@@ -1,7 +1,9 @@
 using AwqQuantize.Engine.Calibration;
 using AwqQuantize.Engine.Checkpoints;
+using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Runs;
+using AwqQuantize.Engine.Tests.Compute;
 using AwqQuantize.Engine.Tests.Evaluation;
 using AwqQuantize.Engine.Tokenization;
 using AwqQuantize.Engine.Tuning;
@@ -94,6 +96,53 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
         Assert.NotEqual(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
     }
 
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(1L)] // so little that layers pass by one at a time
+    public void ADeviceGivesTheSameBytes(long memory)
+    {
+        var device = new SimulatedDevice(1 << 30);
+        var settings = Small with { MemoryBytes = Math.Min(memory, Small.MemoryBytes) };
+        var here = Tune("a", settings);
+        Assert.Equal(here, Tune("b", settings, device: device));
+        Assert.Empty(warnings);
+        Assert.True(device.Peak > 0);
+        Assert.Equal(0, device.Used);
+        Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    /// <summary>Both where nothing fits and where memory ends on the way, with a layer at a time, too.</summary>
+    [Theory]
+    [InlineData(1000, int.MaxValue)]
+    [InlineData(1 << 30, 5)]
+    public void WhereADevicesMemoryDoesNotSufficeTheCpuGoesOn(long limit, int fails)
+    {
+        var here = Tune("a", Small);
+        var (steps, device) = (0, new SimulatedDevice(limit));
+        Assert.Equal(here, Tune("b", Small, _ =>
+        {
+            if (++steps is var s && (s == fails || s == fails + 1))
+                throw new DeviceMemoryExhaustedException("planted");
+        }, device: device));
+        Assert.Contains(warnings, w => w.StartsWith("TuningOnHost") && w.Contains(device.Name));
+        Assert.Equal(0, device.Used);
+        Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+    }
+
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(1L)]
+    public void OnAGpuItGoesAsFarAsOnTheCpu(long memory)
+    {
+        var gpu = Gpu.Require();
+        var settings = Small with { Steps = 40, Interval = 20, ScaleRate = 0.01, MemoryBytes = Math.Min(memory, Small.MemoryBytes) };
+        var here = Tune("a", settings);
+        var there = Tune("b", settings, device: gpu);
+        Assert.Empty(warnings);
+        Assert.InRange(there.KlBefore / here.KlBefore, 0.99, 1.01);
+        Assert.InRange(there.KlAfter / here.KlAfter, 0.98, 1.02);
+    }
+
     /// <summary>Norms of published models lie anywhere between 0.03 and 60 on average; some multiply as 1 + weight.</summary>
     [Fact]
     public void AStepIsAPartOfWhatMoves()
@@ -120,14 +169,14 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
         Assert.False(File.Exists(Files("a").Best));
     }
 
-    private TuningOutcome Tune(string name, TuningSettings settings, Action<string>? probe = null, CancellationToken cancel = default)
+    private TuningOutcome Tune(string name, TuningSettings settings, Action<string>? probe = null, CancellationToken cancel = default, ComputeDevice? device = null)
     {
         Directory.CreateDirectory(temporary.File(name));
         using var teacher = ModelSource.Open(QuantizedSample.Source, Repository.Catalog);
         using var student = ModelSource.Open(sample.Path, Repository.Catalog);
         var ids = TextTokenizer.Load(QuantizedSample.Source).Encode(File.ReadAllText(sample.Text), false);
         return EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, TokenRows.From([ids], null, 128, 64), settings, Files(name),
-            (id, text) => warnings.Add($"{id}: {text}"), null, cancel, probe);
+            (id, text) => warnings.Add($"{id}: {text}"), null, cancel, probe, device);
     }
 
     private TuningFiles Files(string name) => new(temporary.File(name), []);
