@@ -48,8 +48,9 @@ internal static class TuningBenchmark
                         Console.Error.WriteLine($"{last = detail} ({clock.Elapsed.TotalSeconds:F1} s, {ProcessMemory.Resident / 1e6:F0} MB)");
                 }, device: device);
             Console.WriteLine($"{outcome} {outcome.KlAfter / outcome.KlBefore:F3} of before, {clock.Elapsed.TotalSeconds:F1} s (predicted {predicted.Seconds:F1}), peak {Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0} MB (predicted {predicted.Bytes / 1e6:F0}), {device} {device.PeakMemory / 1e6:F0} MB");
-            if (Option("--evaluate") is { } text && outcome.BestStep > 0)
-                Console.WriteLine($"on {text}: {Kl(args[0], args[1], text, device):F5} before, {Kl(args[0], Assembled(args[1], files.Best, folder.FullName), text, device):F5} after");
+            var tuned = outcome.BestStep > 0 ? Assembled(args[1], files.Best, folder.FullName) : args[1];
+            foreach (var text in Option("--evaluate")?.Split(',') ?? [])
+                Console.WriteLine($"on {text}: {Kl(args[0], args[1], text, device):F5} before, {Kl(args[0], tuned, text, device):F5} after");
         }
         finally
         {

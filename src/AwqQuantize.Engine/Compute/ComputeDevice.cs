@@ -31,6 +31,9 @@ public abstract class ComputeDevice
     /// <summary>Bytes of its memory that the libraries take for themselves once they are used.</summary>
     public virtual long Overhead => 0;
 
+    /// <summary>Bytes of the host's memory that the libraries take for themselves once they are used.</summary>
+    public virtual long HostOverhead => 0;
+
     /// <summary>What the products of a forward are made in; they are summed up in float32, and results are float32.</summary>
     /// <param name="width">Of the model's hidden states.</param>
     public virtual ScalarType ForwardType(int width) => ScalarType.Float32;

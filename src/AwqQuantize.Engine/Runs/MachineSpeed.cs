@@ -49,7 +49,7 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
             if (!Measured.TryGetValue((device.Name, inputs, outputs), out var speed))
                 Measured[(device.Name, inputs, outputs)] = speed = device.IsHost
                     ? OfHost(Products(device, inputs, outputs, ScalarType.Float32))
-                    : new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), FitsOn(device)) { ProductRate = Products(device, inputs, outputs, type), WritesBehind = true };
+                    : new MachineSpeed(Products(device, inputs, outputs, ScalarType.Float32), FitsOn(device)) { ProductRate = Products(device, inputs, outputs, type), GradientRate = Products(device, inputs, outputs, gradients), WritesBehind = true };
             return speed;
         }
 

@@ -60,6 +60,10 @@ public sealed class MemoryEstimate
         return most + Slack;
     }
 
+    /// <summary>Bytes of the host beyond process and hidden states where a device does the work: the layer that is read ahead, and the codes of the one that is written.</summary>
+    public long BesideDevice(ComputeDevice device) => device.HostOverhead + Slack
+        + Distinct().Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + l.Linears.Sum(x => (long)x.In * x.Out));
+
     /// <summary>Bytes that a device needs for the widest layer, hidden states apart.</summary>
     /// <param name="device">Which.</param>
     /// <param name="rowsAtOnce">Rows that run together.</param>

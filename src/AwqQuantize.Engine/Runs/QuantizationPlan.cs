@@ -156,11 +156,14 @@ public sealed record QuantizationPlan
         var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null ? Small(Tune(TuningSettings.Short((long)rows * length, onDevice > 0))) : null);
         var after = tuning?.Work ?? WorkEstimate.None;
         total += before + after;
+        var hiddenOnDevice = onDevice > 0 && onDevice + memory.HiddenStates < free * 0.9;
+        var hidden = onDisk || hiddenOnDevice ? 0 : memory.HiddenStates;
+        long Working(long keptInputs) => onDevice > 0 ? memory.BesideDevice(team!.Lead) : memory.Working(batching.RowsAtOnce, keptInputs);
         // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
-        var measuring = memory.Working(batching.RowsAtOnce, 0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
+        var measuring = Working(0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
         var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
         measuring = sensitivity is null ? 0 : measuring + (measuredOnDisk ? 0 : sensitivity.HiddenBytes);
-        var hidden = onDisk ? 0 : memory.HiddenStates;
+        var tuned = tuning is null ? 0 : tuning.MemoryBytes + (onDevice > 0 ? team!.Lead.HostOverhead : 0);
         return new QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
@@ -168,8 +171,8 @@ public sealed record QuantizationPlan
             BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, Tuning = tuning, MeasuredOnDisk = measuredOnDisk,
             DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
-            PeakMemory = start + Math.Max(Math.Max(measuring, tuning?.MemoryBytes ?? 0), hidden + memory.Working(batching.RowsAtOnce, batching.KeptInputBytes)),
-            DeviceLayerMemory = onDevice, HiddenStatesOnDevice = onDevice > 0 && onDevice + memory.HiddenStates < free * 0.9, HiddenStatesBytes = memory.HiddenStates,
+            PeakMemory = start + Math.Max(Math.Max(measuring, tuned), hidden + Working(batching.KeptInputBytes)),
+            DeviceLayerMemory = onDevice, HiddenStatesOnDevice = hiddenOnDevice, HiddenStatesBytes = memory.HiddenStates,
             Speed = speed,
             LayerSeconds = [.. work.Select(Seconds)], BeforeSeconds = Seconds(before), AfterSeconds = Seconds(after),
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
@@ -178,14 +181,14 @@ public sealed record QuantizationPlan
         double Seconds(WorkEstimate part) => speed is null ? part.Matrix + part.Fits + part.Bytes : part.Seconds(speed);
 
         TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
-            : TuningPlan.Make(graph, onDevice > 0 && options.Tuning is not null ? tuned with { MemoryBytes = (long)(0.9 * free) } : tuned, options.GroupSize,
+            : TuningPlan.Make(graph, onDevice > 0 && options.Tuning is not null ? tuned.OnDevice(weights, options.TuningSteps is not null, (long)(0.9 * free)) : tuned, options.GroupSize,
                 work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights, onDevice > 0);
 
         // Nobody asked for it, so it stays within what the layers may take, and within what the user says; what happens to be free at
         // the moment decides nothing about the result. On a device it is for models that fit as a whole: to read layers again at each
         // step would take longer than the layers did.
         TuningPlan? Small(TuningPlan? tuned) => tuned is null ? null
-            : (onDevice > 0 ? TuningMemory.Of(graph, tuned.Settings).WeightsStay : tuned.MemoryBytes <= memory.Promised - MemoryEstimate.FreshProcess)
+            : (onDevice > 0 ? TuningMemory.Of(graph, tuned.Settings, onDevice: true).WeightsStay : tuned.MemoryBytes <= memory.Promised - MemoryEstimate.FreshProcess)
                 && tuned.MemoryBytes <= (options.MemoryLimit ?? long.MaxValue) - start ? tuned : null;
     }
 

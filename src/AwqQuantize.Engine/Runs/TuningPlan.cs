@@ -12,6 +12,9 @@ namespace AwqQuantize.Engine.Runs;
 /// <param name="DiskBytes">In the run folder.</param>
 public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEstimate Work, long MemoryBytes, long DeviceBytes, long DiskBytes)
 {
+    // What a linear takes in each step for being one more, as a part of what it takes in the walk over the layers. A device waits for it.
+    private const double CallsOfALinear = 0.3;
+
     /// <summary>Steps at most.</summary>
     public int Steps => Settings.Steps;
 
@@ -28,18 +31,18 @@ public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEs
     /// <param name="onDevice">Whether a device computes that has its own memory.</param>
     public static TuningPlan Make(ModelGraph graph, TuningSettings settings, int groupSize, double forwardPerToken, long tokens, long weights, bool onDevice = false)
     {
-        var memory = TuningMemory.Of(graph, settings);
+        var memory = TuningMemory.Of(graph, settings, onDevice);
         var head = 2.0 * graph.HiddenSize * graph.VocabularySize;
-        var seen = Math.Min((long)settings.Steps * settings.TokensPerStep, tokens);
+        var seen = settings.HiddenWeight > 0 ? 0 : Math.Min((long)settings.Steps * settings.TokensPerStep, tokens);
         var held = settings.HeldOutOf(tokens);
         var recorded = Math.Min(1, (double)memory.RecordedBytes / graph.Layers.Sum(l => TuningMemory.Recording(l, graph.HiddenSize, settings.TokensPerStep)));
-        // Forward, backward by inputs and by weights, and a second forward of what was not recorded; the head of both models, and back through it.
+        // The float model's forward of all rows, or of each step's. Forward, backward by inputs and by weights, and a second forward of what was not recorded; the head of both models, and back through it.
         var stepped = (double)settings.Steps * settings.TokensPerStep;
         var gradients = stepped * forwardPerToken * (4 - recorded);
         var looks = settings.Steps / settings.Interval + 2;
-        var operations = gradients + 3 * head * stepped + (seen + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
+        var operations = gradients + 3 * head * stepped + ((settings.HiddenWeight > 0 ? stepped : seen) + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
         // Passes over all weights: renewed, their gradients, the signs, the latent codes.
-        var work = new WorkEstimate(0, operations, settings.Steps * 0.15 * weights, 0) { Gradients = gradients };
+        var work = new WorkEstimate(0, operations, settings.Steps * 0.15 * weights, 0) { Gradients = gradients, Linears = onDevice ? settings.Steps * CallsOfALinear * graph.Layers.Sum(l => l.Linears.Count) : 0 };
         var codes = memory.WeightsStay && settings.CodeRate > 0;
         var there = memory.Bytes + 16 * weights / groupSize + Math.Min(4 * (seen + held) * graph.HiddenSize, settings.MemoryBytes / 4);
         // Of a device's tuning the host has what is on its way to the disk: the state, or the checkpoint's tensors.

@@ -13,8 +13,9 @@ namespace AwqQuantize.Engine.Tuning;
 /// Tunes what a 4-bit checkpoint holds (group scales, norm weights and biases, then codes, too) so that the whole quantised model
 /// predicts what the float model predicts: gradient descent on KL(float‖quantised), end to end. Layers pass by one after another in
 /// both directions; what a layer's gradient needs is recorded where memory allows, else the layer runs a second time (gradient
-/// checkpointing, arXiv 1604.06174), so that a model of any size can be tuned. Held-out rows decide when it ends and which step is
-/// taken, so the result is never worse on them than what it began with.
+/// checkpointing, arXiv 1604.06174), so that a model of any size can be tuned. A part of the loss is how far each layer's output is
+/// from the float model's. Held-out rows decide, by the divergence alone, when it ends and which step is taken, so the result is never
+/// worse on them than what it began with.
 /// </summary>
 public sealed class EndToEndTuning : IDisposable
 {
@@ -26,6 +27,7 @@ public sealed class EndToEndTuning : IDisposable
     private readonly DecoderModel teacherModel, studentModel;
     private readonly Distillation distillation;
     private readonly List<TunedLayer> layers = [];
+    private readonly List<DecoderLayer> teachers = [];
     private readonly Dictionary<string, Parameter> outer = [];
     private readonly TuningRows rows;
     private readonly HiddenStates expected;
@@ -38,13 +40,13 @@ public sealed class EndToEndTuning : IDisposable
         Action<string, string> warn, Action<string, double>? progress, CancellationToken cancel, Action<string>? probe, ComputeDevice device)
     {
         (this.student, this.settings, this.warn, this.progress, this.cancel, this.probe, compute) = (student, settings, warn, progress, cancel, probe, device);
-        memory = TuningMemory.Of(student.Graph, settings);
+        memory = TuningMemory.Of(student.Graph, settings, !compute.IsHost);
         recordingBytes = settings.MemoryBytes / 6;
         teacherModel = DecoderModel.Open(graph, teacher, compute, exact: true);
         studentModel = DecoderModel.Open(student.Graph, student.Tensors, compute, exact: true);
         distillation = new Distillation(teacherModel, studentModel, cancel);
         rows = TuningRows.From(calibration, settings);
-        expected = Place(rows.Count, spill);
+        expected = Place(Taught, spill);
     }
 
     /// <summary>Room for hidden states of some rows.</summary>
@@ -134,10 +136,15 @@ public sealed class EndToEndTuning : IDisposable
         return new TuningOutcome(state.Step, state.BestStep, rows.TrainingTokens, rows.HeldOutTokens, state.Before, state.Best);
     }
 
+    /// <summary>Rows that the float model sees before the first step; where its hidden states are wanted, too, it sees the others step by step.</summary>
+    private int Taught => FollowsHidden ? rows.HeldOut : rows.Count;
+
+    private bool FollowsHidden => settings.HiddenWeight > 0;
+
     /// <summary>The float model's part of the time: a forward, where each step is worth about four.</summary>
     private double Teaching => Tokens / (Tokens + 4.0 * settings.Steps * settings.TokensPerStep);
 
-    private double Tokens => rows.TrainingTokens + rows.HeldOutTokens;
+    private double Tokens => (double)Taught * rows.Length;
 
     private bool TunesCodes => memory.WeightsStay && settings.CodeRate > 0 && layers.Any(l => l.TunesCodes);
 
@@ -159,19 +166,38 @@ public sealed class EndToEndTuning : IDisposable
             studentModel.Set(name, teacherModel[name].alias());
     }
 
-    /// <summary>What leaves the float model's last layer, for all rows.</summary>
+    /// <summary>What leaves the float model's last layer.</summary>
     private void Teach()
     {
         using var guard = no_grad();
-        ForRows(0, rows.Count, (from, ids) => expected.Store(from, teacherModel.Embed(ids)));
+        ForRows(0, Taught, (from, ids) => expected.Store(from, teacherModel.Embed(ids)));
         teacherModel.ReleaseEmbedding();
         for (var i = 0; i < teacherModel.Graph.LayerCount; i++)
         {
             progress?.Invoke($"float model, layer {i + 1} of {teacherModel.Graph.LayerCount}", Teaching * i / teacherModel.Graph.LayerCount);
             using var layer = teacherModel.LoadLayer(i);
-            ForRows(0, rows.Count, (from, ids) => expected.Store(from, layer.Forward(expected.View(from, (int)ids.shape[0]))));
+            ForRows(0, Taught, (from, ids) => expected.Store(from, layer.Forward(expected.View(from, (int)ids.shape[0]))));
             NativeHeap.Trim();
         }
+    }
+
+    /// <summary>What leaves each of the float model's layers, [rows, length, hidden]. A device keeps them; the host reads them anew, which costs it a fraction of their forward.</summary>
+    private Tensor[] Follow(Tensor ids)
+    {
+        using var guard = no_grad();
+        var stay = !compute.IsHost && memory.WeightsStay;
+        var wanted = new Tensor[layers.Count];
+        for (var i = 0; i < layers.Count; i++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            if (stay && teachers.Count == i)
+                teachers.Add(teacherModel.LoadLayer(i));
+            var layer = stay ? teachers[i] : teacherModel.LoadLayer(i);
+            wanted[i] = layer.Forward(i == 0 ? teacherModel.Embed(ids) : wanted[i - 1]).to(compute.Torch);
+            if (!stay)
+                layer.Dispose();
+        }
+        return wanted;
     }
 
     private void OpenLayers(TuningFiles folder)
@@ -205,6 +231,7 @@ public sealed class EndToEndTuning : IDisposable
     {
         using var scope = NewDisposeScope();
         var (ids, chosen) = rows.Batch(step);
+        var wanted = FollowsHidden ? Follow(ids) : null;
         var states = new Tensor[layers.Count + 1];
         var records = new Tensor?[layers.Count];
         states[0] = studentModel.Embed(ids);
@@ -224,7 +251,7 @@ public sealed class EndToEndTuning : IDisposable
             if (i < recorded)
                 layers[i].Close();
         }
-        var gradient = Judge(states[^1], chosen);
+        var gradient = Judge(states[^1], wanted?[^1] ?? cat([.. chosen.Select(r => expected.View(r, 1))], 0).to(compute.Torch));
         foreach (var (name, parameter) in outer)
             if (studentModel[name].grad is { } own)
                 parameter.Offer(own);
@@ -235,6 +262,8 @@ public sealed class EndToEndTuning : IDisposable
             var layer = layers[i].Open();
             var entrance = records[i] is null ? states[i].detach().requires_grad_(true) : states[i];
             var output = records[i] ?? layer.ForwardForGradient(entrance);
+            if (wanted is not null)
+                gradient.add_(HiddenDistance.Gradient(output, wanted[i], settings.HiddenWeight / layers.Count));
             output.backward([gradient]);
             records[i]?.Dispose();
             gradient.Dispose();
@@ -273,11 +302,11 @@ public sealed class EndToEndTuning : IDisposable
         }
     }
 
-    /// <summary>The divergence of a batch, and its gradient by what left the last layer.</summary>
-    private Tensor Judge(Tensor hidden, IReadOnlyList<int> chosen)
+    /// <summary>The gradient of a batch's divergence by what left the last layer.</summary>
+    private Tensor Judge(Tensor hidden, Tensor wanted)
     {
         using var scope = NewDisposeScope();
-        var wanted = cat([.. chosen.Select(r => expected.View(r, 1))], 0).flatten(0, 1).to(compute.Torch);
+        wanted = wanted.flatten(0, 1);
         var gradient = empty_like(wanted);
         distillation.Measure(wanted, hidden.detach().flatten(0, 1), gradient);
         return gradient.view(hidden.shape).MoveToOuterDisposeScope();
@@ -339,6 +368,8 @@ public sealed class EndToEndTuning : IDisposable
             layer.Dispose();
         foreach (var parameter in outer.Values)
             parameter.Dispose();
+        foreach (var layer in teachers)
+            layer.Dispose();
         expected.Dispose();
         teacherModel.Dispose();
         studentModel.Dispose();

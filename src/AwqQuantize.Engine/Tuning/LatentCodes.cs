@@ -5,10 +5,14 @@ namespace AwqQuantize.Engine.Tuning;
 /// <summary>
 /// Codes that are tuned: latent numbers, of which the model computes with the nearest allowed code; the gradient passes the rounding
 /// unchanged (straight-through, arXiv 1308.3432), and its sign alone is followed (arXiv 2309.05516). They begin where the float
-/// weights lie, but within their code, so that what was a close decision changes first and nothing has changed at the start.
+/// weights lie, but well within their code, so that what was a close decision changes first and nothing has changed at the start.
+/// Compensated rounding leaves many codes that are not their weight's nearest: at their edge, two steps by chance would undo it.
 /// </summary>
 internal sealed class LatentCodes : IDisposable
 {
+    // Farthest from a code that its latent number begins, in codes.
+    private const double Farthest = 0.4;
+
     private readonly Tensor lowest, highest;
     private readonly double rate;
     private Tensor? pending;
@@ -20,7 +24,7 @@ internal sealed class LatentCodes : IDisposable
     public LatentCodes(Tensor codes, Tensor residuals, Tensor zeros, double rate)
     {
         using var scope = NewDisposeScope();
-        Latent = residuals.view(codes.shape).add(codes).DetachFromDisposeScope();
+        Latent = residuals.view(codes.shape).clamp(-Farthest, Farthest).add(codes).DetachFromDisposeScope();
         lowest = zeros.to(ScalarType.Float32).neg().DetachFromDisposeScope();
         highest = lowest.add(15).DetachFromDisposeScope();
         this.rate = rate;

@@ -8,19 +8,28 @@ namespace AwqQuantize.Engine.Tuning;
 /// <param name="Bytes">All in all, about.</param>
 public sealed record TuningMemory(bool WeightsStay, long RecordedBytes, long Bytes)
 {
-    // Weights and latent codes in float32, and signs of the codes' gradients.
-    private const long BytesPerWeight = 9;
+    // Weights, latent codes and gradients in float32, and signs of the codes' gradients.
+    private const long BytesPerWeight = 13;
+
+    // Of the float model, where it stays.
+    private const long BytesPerTeachersWeight = 4;
 
     /// <summary>Decides.</summary>
-    public static TuningMemory Of(ModelGraph graph, TuningSettings settings)
+    /// <param name="graph">The model.</param>
+    /// <param name="settings">Steps.</param>
+    /// <param name="onDevice">Whether a device computes that has its own memory: it keeps the float model beside.</param>
+    public static TuningMemory Of(ModelGraph graph, TuningSettings settings, bool onDevice)
     {
+        var follows = settings.HiddenWeight > 0;
+        var perWeight = BytesPerWeight + (onDevice && follows ? BytesPerTeachersWeight : 0);
         var layers = graph.Layers.Select(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))).ToList();
-        var stay = layers.Sum() * BytesPerWeight < settings.MemoryBytes / 3;
+        var stay = layers.Sum() * perWeight < settings.MemoryBytes / 3;
         var recorded = Math.Min(settings.MemoryBytes / 6, graph.Layers.Sum(l => Recording(l, graph.HiddenSize, settings.TokensPerStep)));
         // One layer's gradients, logits with their gradients in pieces, and the head, which both models have in common.
         var logits = Math.Min(Distillation.LogitElements, (long)settings.TokensPerStep * graph.VocabularySize);
         var working = 2 * 4 * layers.Max() + 5 * 4 * logits + 4L * graph.HiddenSize * graph.VocabularySize;
-        return new TuningMemory(stay, recorded, (stay ? layers.Sum() * BytesPerWeight : BytesPerWeight * layers.Max()) + recorded + working);
+        var wanted = follows ? 4L * graph.HiddenSize * settings.TokensPerStep * graph.LayerCount + (onDevice && stay ? 0 : 4 * layers.Max()) : 0;
+        return new TuningMemory(stay, recorded, perWeight * (stay ? layers.Sum() : layers.Max()) + recorded + working + wanted);
     }
 
     /// <summary>What a layer's backward pass needs of its forward pass: each linear's input and output and what lies between, the norms, and weights in the type of the products.</summary>

@@ -14,6 +14,9 @@ public sealed record TuningSettings
     // Of an ordinary GPU. One that has less goes back to one layer at a time, with the same result.
     private const long MemoryOfDevices = 24L << 30;
 
+    // Weights from which on more tokens for a step bring more than more steps do.
+    private const long Large = 1 << 24;
+
     // What fewer held-out tokens say is chance.
     private const long FewestHeldOut = 2048;
 
@@ -25,7 +28,17 @@ public sealed record TuningSettings
     /// <param name="onDevice">Whether a device computes that has its own memory.</param>
     /// <returns>Null where they are too few.</returns>
     public static TuningSettings? Short(long tokens, bool onDevice = false) => tokens < EnoughTokens ? null
-        : new() { Steps = (int)Math.Min(64, tokens / TokensPerShortStep), CodeRate = 0, ScaleRate = 0.0015, Interval = int.MaxValue, HeldOutTokens = 2048, MemoryBytes = onDevice ? MemoryOfDevices : 1 << 30 };
+        : new() { Steps = (int)Math.Min(64, tokens / TokensPerShortStep), CodeRate = 0, HiddenWeight = 0, ScaleRate = 0.0015, Interval = int.MaxValue, HeldOutTokens = 2048, MemoryBytes = onDevice ? MemoryOfDevices : 1 << 30 };
+
+    /// <summary>
+    /// The same where a device computes that has its own memory. It makes more of a larger model in less time, and what few tokens say of
+    /// many codes is mostly chance: steps see eight times as many.
+    /// </summary>
+    /// <param name="weights">Quantised weights.</param>
+    /// <param name="asMany">Whether the number of steps was asked for.</param>
+    /// <param name="memory">Of the device.</param>
+    public TuningSettings OnDevice(long weights, bool asMany, long memory) => weights < Large ? this with { MemoryBytes = memory }
+        : this with { MemoryBytes = memory, TokensPerStep = 8 * TokensPerStep, Steps = asMany ? Steps : Steps / 2 };
 
     /// <summary>Steps at most: a quarter of them for scales, norms and biases alone, then with codes; all for the former where codes stay.</summary>
     public int Steps { get; init; } = 600;
@@ -47,6 +60,12 @@ public sealed record TuningSettings
 
     /// <summary>Steps between two looks at the held-out rows.</summary>
     public int Interval { get; init; } = 25;
+
+    /// <summary>
+    /// Weight of the layers' outputs in the loss, on average over layers, beside the divergence of the predictions; 0 for the latter alone, for which the
+    /// float model runs once over all rows and not once a step.
+    /// </summary>
+    public double HiddenWeight { get; init; } = 1;
 
     /// <summary>Looks at the held-out rows without a gain after which scales, norms and biases are left to themselves.</summary>
     public int Patience { get; init; } = 3;

@@ -32,6 +32,29 @@ public sealed class LatentCodesTests
         float[] Nearest() => [.. latent.Nearest().data<float>()];
     }
 
+    /// <summary>Codes that compensation moved away from their weight's nearest lie at their edge: chance of a few steps does not move them back, and a direction that stays does.</summary>
+    [Fact]
+    public void ACodeAtItsEdgeBeginsWithin()
+    {
+        using var scope = NewDisposeScope();
+        var zeros = tensor(new sbyte[] { 8 }, [1, 1, 1]);
+        using var latent = new LatentCodes(tensor(new sbyte[] { 2, 2 }, [1, 1, 2]), tensor(new float[] { 0.492f, -0.492f }, [1, 2]), zeros, 0.005);
+        for (var step = 1; step < 20; step++)
+            Move();
+        Assert.Equal([2, 2], Nearest());
+        Move();
+        Move();
+        Assert.Equal([3, 1], Nearest());
+
+        void Move()
+        {
+            latent.Offer(tensor(new float[] { -1, 1 }, [1, 1, 2]));
+            latent.Step(1);
+        }
+
+        float[] Nearest() => [.. latent.Nearest().data<float>()];
+    }
+
     /// <summary>A residual is the distance of the float weight from its code, in codes, held within half a code.</summary>
     [Fact]
     public unsafe void ResidualsSayWhereTheFloatWeightLies()

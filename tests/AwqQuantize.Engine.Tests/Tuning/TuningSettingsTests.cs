@@ -20,4 +20,15 @@ public sealed class TuningSettingsTests
     [InlineData(65_536)]
     [InlineData(1 << 20)]
     public void AShortTuningJudgesByFewer(long tokens) => Assert.Equal(2048, TuningSettings.Short(tokens)!.HeldOutOf(tokens));
+
+    /// <summary>A device makes larger steps with large models, as many as were asked for, else as many tokens as it has the time for.</summary>
+    [Theory]
+    [InlineData(1 << 20, false, 600, 1024)]
+    [InlineData(1 << 27, false, 300, 8192)]
+    [InlineData(1 << 27, true, 600, 8192)]
+    public void ADeviceMakesLargerSteps(long weights, bool asMany, int steps, int tokens)
+    {
+        var settings = new TuningSettings().OnDevice(weights, asMany, 5);
+        Assert.Equal((steps, tokens, 5), (settings.Steps, settings.TokensPerStep, settings.MemoryBytes));
+    }
 }
