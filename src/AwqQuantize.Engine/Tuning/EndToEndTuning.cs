@@ -139,6 +139,9 @@ public sealed class EndToEndTuning : IDisposable
     /// <summary>Rows that the float model sees before the first step; where its hidden states are wanted, too, it sees the others step by step.</summary>
     private int Taught => FollowsHidden ? rows.HeldOut : rows.Count;
 
+    /// <summary>What products of steps are made in.</summary>
+    private ScalarType Products => settings.Products ?? compute.GradientType(student.Graph.HiddenSize);
+
     private bool FollowsHidden => settings.HiddenWeight > 0;
 
     /// <summary>The float model's part of the time: a forward, where each step is worth about four.</summary>
@@ -190,9 +193,10 @@ public sealed class EndToEndTuning : IDisposable
         for (var i = 0; i < layers.Count; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            if (stay && teachers.Count == i)
-                teachers.Add(teacherModel.LoadLayer(i));
-            var layer = stay ? teachers[i] : teacherModel.LoadLayer(i);
+            var layer = i < teachers.Count ? teachers[i] : teacherModel.LoadLayer(i);
+            layer.Weights.ForwardIn(Products);
+            if (stay && i == teachers.Count)
+                teachers.Add(layer);
             wanted[i] = layer.Forward(i == 0 ? teacherModel.Embed(ids) : wanted[i - 1]).to(compute.Torch);
             if (!stay)
                 layer.Dispose();
@@ -202,9 +206,8 @@ public sealed class EndToEndTuning : IDisposable
 
     private void OpenLayers(TuningFiles folder)
     {
-        var products = settings.Products ?? compute.GradientType(student.Graph.HiddenSize);
         foreach (var graph in student.Graph.Layers)
-            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, products, m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
+            layers.Add(new TunedLayer(studentModel, student, graph, settings, memory.WeightsStay, Products, m => memory.WeightsStay && settings.CodeRate > 0 ? folder.Residuals(m) : null));
         if (student.Graph.Head.FinalNorm is not { } norm)
             return;
         foreach (var name in new[] { norm.HasWeight ? norm.Module + ".weight" : null, norm.HasBias ? norm.Module + ".bias" : null }.OfType<string>())
