@@ -215,13 +215,20 @@ public sealed class DeviceRunTests : IDisposable
         return QuantizationPlan.Make(Options("plan"), graph, folder, 4, 128, team: DeviceTeam.Of(new SimulatedDevice(limit)));
     }
 
-    /// <summary>Tuning begins at what rounding has left of each weight, wherever it was rounded.</summary>
+    /// <summary>Tuning begins at what rounding has left of each weight, wherever it was rounded, and goes on there.</summary>
     [Fact]
-    public void WhatWasRoundedOnADeviceCanBeTuned()
+    public void WhatWasRoundedOnADeviceIsTunedThere()
     {
-        var (result, _) = Run("tuned", DeviceTeam.Of(new SimulatedDevice(Plenty)), o => o with { TuningSteps = 2, SampleCount = 32, SequenceLength = 64 });
-        Assert.NotNull(result.Tuning);
-        Assert.True(result.Tuning.KlAfter <= result.Tuning.KlBefore);
+        var stages = 0;
+        var device = new SimulatedDevice(Plenty);
+        var options = Options("tuned") with { TuningSteps = 2, SampleCount = 32, SequenceLength = 64 };
+        var result = QuantizationRun.Execute(options, new RecordingObserver(), default, stage =>
+        {
+            if (stage == "tuning")
+                Assert.InRange(device.Used, ++stages, Plenty);
+        }, DeviceTeam.Of(device));
+        Assert.Equal(2, stages);
+        Assert.True(result.Tuning!.KlAfter <= result.Tuning.KlBefore);
     }
 
     [Fact]

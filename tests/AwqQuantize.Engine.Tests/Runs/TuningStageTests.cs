@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Runs;
@@ -80,17 +81,25 @@ public sealed class TuningStageTests : IDisposable
         Assert.Contains("TuningSteps", Assert.Throws<AwqException>(() => QuantizationRun.Plan(Many("short") with { Resume = true, TuningSteps = 3 }, new SilentObserver(), default)).Message);
     }
 
-    /// <summary>Tuning is the CPU's work: where a device quantises the layers in seconds, it would take most of the time.</summary>
-    [Fact]
-    public void NothingIsTunedUnaskedAfterADevice()
+    /// <summary>On a device a model is tuned unasked where it fits as a whole; to read layers again for each step would take longer than the layers did.</summary>
+    [Theory]
+    [InlineData(4, true)]
+    [InlineData(4000, false)]
+    public void OnADeviceWhatFitsIsTunedUnasked(int layers, bool tuned)
     {
         using var folder = ModelFolder.Open(QuantizedSample.Source);
-        var graph = Repository.Catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+        var config = (JsonObject)JsonNode.Parse(File.ReadAllText(Path.Combine(QuantizedSample.Source, "config.json")))!;
+        config["num_hidden_layers"] = layers;
+        var shapes = folder.Tensors.SelectMany(t => t.Key.StartsWith("model.layers.0.", StringComparison.Ordinal)
+            ? Enumerable.Range(0, layers).Select(l => (t.Key.Replace(".0.", $".{l}."), t.Value.Shape)) : [(t.Key, t.Value.Shape)]).DistinctBy(t => t.Item1).ToDictionary();
+        var graph = Repository.Catalog.Resolve(config, shapes);
         var options = Options("out") with { TuningSteps = null };
         QuantizationPlan Plan(DeviceTeam? team) => QuantizationPlan.Make(options, graph, folder, 512, 128, team: team);
-        Assert.NotNull(Plan(null).Tuning);
-        Assert.NotNull(Plan(DeviceTeam.Of(ComputeDevice.Host)).Tuning);
-        Assert.Null(Plan(DeviceTeam.Of(new SimulatedDevice(1L << 40))).Tuning);
+        Assert.Equal(0, Plan(DeviceTeam.Of(ComputeDevice.Host)).Tuning!.DeviceBytes);
+        var there = Plan(DeviceTeam.Of(new SimulatedDevice(1L << 40)));
+        Assert.Equal(tuned, there.Tuning is not null);
+        if (tuned)
+            Assert.InRange(there.Tuning!.DeviceBytes, 1, there.DevicePeakMemory);
     }
 
     private QuantizationOptions Options(string output) => new()
