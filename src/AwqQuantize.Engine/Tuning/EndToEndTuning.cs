@@ -75,15 +75,15 @@ public sealed class EndToEndTuning : IDisposable
         TorchRuntime.EnsureLoaded();
         try
         {
-            return RunOn(device ?? ComputeDevice.Host);
+            return RunOn(device ?? ComputeDevice.Host, settings);
         }
         catch (Exception e) when (device is { IsHost: false } && OutOfMemory.Is(e))
         {
             warn("TuningOnHost", $"The memory of {device} does not suffice for tuning ({OutOfMemory.Reason(e)}): the CPU goes on with it, which takes longer.");
-            return RunOn(ComputeDevice.Host);
+            return RunOn(ComputeDevice.Host, settings with { MemoryBytes = Math.Min(settings.MemoryBytes, ProcessMemory.Available) });
         }
 
-        TuningOutcome RunOn(ComputeDevice there)
+        TuningOutcome RunOn(ComputeDevice there, TuningSettings settings)
         {
             using var scope = NewDisposeScope();
             using var tuning = new EndToEndTuning(graph, teacher, student, calibration, settings, folder.Spill, warn, progress, cancel, probe, there);

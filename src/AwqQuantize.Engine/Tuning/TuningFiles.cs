@@ -45,7 +45,7 @@ public sealed unsafe class TuningFiles(string folder, IReadOnlyList<string> resi
         PartFile.Write(State, [.. tensors], new Dictionary<string, string> { [StateKey] = JsonSerializer.Serialize(state) });
     }
 
-    /// <summary>Takes up an earlier tuning, if there is one.</summary>
+    /// <summary>Takes up an earlier tuning, if there is one that tuned the same: with more or less memory, codes may have stayed as they were.</summary>
     internal bool TryLoad(IEnumerable<Tensor> values, out TuningState? state)
     {
         state = null;
@@ -53,7 +53,10 @@ public sealed unsafe class TuningFiles(string folder, IReadOnlyList<string> resi
             return false;
         using var file = SafetensorsFile.Open(State);
         using var guard = no_grad();
-        foreach (var (tensor, i) in values.Select((t, i) => (t, i)))
+        var tensors = values.ToList();
+        if (file.Tensors.Count != tensors.Count || tensors.Where((t, i) => !file.Tensors[$"{i:D8}"].Shape.SequenceEqual(t.shape)).Any())
+            return false;
+        foreach (var (tensor, i) in tensors.Select((t, i) => (t, i)))
         {
             using var scope = NewDisposeScope();
             var entry = file.Tensors[$"{i:D8}"];

@@ -61,6 +61,23 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
         Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
     }
 
+    /// <summary>There was memory for codes when it began, and is none when it goes on.</summary>
+    [Fact]
+    public void AStateOfWhatIsNotTunedAnyMoreIsNotTakenUp()
+    {
+        using var stop = new CancellationTokenSource();
+        var steps = 0;
+        Assert.Throws<OperationCanceledException>(() => Tune("b", Small, _ =>
+        {
+            if (++steps == 5)
+                stop.Cancel();
+        }, stop.Token, codes: true));
+        var little = Small with { MemoryBytes = 1 };
+        Assert.Equal(Tune("a", little), Tune("b", little, codes: true));
+        Assert.Equal(File.ReadAllBytes(Files("a").Best), File.ReadAllBytes(Files("b").Best));
+        Assert.NotEqual(Tune("c", Small), Tune("d", Small, codes: true));
+    }
+
     [Fact]
     public void WhereMemoryRunsOutItGoesOnWithTheSameResult()
     {
@@ -169,17 +186,26 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
         Assert.False(File.Exists(Files("a").Best));
     }
 
-    private TuningOutcome Tune(string name, TuningSettings settings, Action<string>? probe = null, CancellationToken cancel = default, ComputeDevice? device = null)
+    private TuningOutcome Tune(string name, TuningSettings settings, Action<string>? probe = null, CancellationToken cancel = default, ComputeDevice? device = null, bool codes = false)
     {
         Directory.CreateDirectory(temporary.File(name));
         using var teacher = ModelSource.Open(QuantizedSample.Source, Repository.Catalog);
         using var student = ModelSource.Open(sample.Path, Repository.Catalog);
         var ids = TextTokenizer.Load(QuantizedSample.Source).Encode(File.ReadAllText(sample.Text), false);
-        return EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, TokenRows.From([ids], null, 128, 64), settings, Files(name),
+        return EndToEndTuning.Run(teacher.Graph, teacher.Tensors, student, TokenRows.From([ids], null, 128, 64), settings, codes ? new(temporary.File(name), [Residuals(student)]) : Files(name),
             (id, text) => warnings.Add($"{id}: {text}"), null, cancel, probe, device);
     }
 
     private TuningFiles Files(string name) => new(temporary.File(name), []);
+
+    /// <summary>As if every float weight lay at its code.</summary>
+    private string Residuals(ModelSource student)
+    {
+        var path = temporary.File("residuals");
+        PartFile.Write(path, [.. student.Graph.Layers.SelectMany(l => l.Linears.Select(x => (Name: l.Prefix + x.Module, x.Out, x.In))).Where(l => student.QuantizedModules.Contains(l.Name))
+            .Select(l => TensorPayload.From(l.Name, TensorDtype.I8, [l.Out, l.In], new sbyte[l.Out * l.In]))]);
+        return path;
+    }
 
     private double Kl(string folder)
     {
