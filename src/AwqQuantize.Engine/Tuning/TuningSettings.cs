@@ -74,7 +74,7 @@ public sealed record TuningSettings
     public int HeldOut { get; init; } = 16;
 
     /// <summary>Most held-out tokens.</summary>
-    public int HeldOutTokens { get; init; } = 16_384;
+    public int HeldOutTokens { get; init; } = 8192;
 
     /// <summary>How many tokens of a calibration text are held out: its part, but of a short one up to a quarter, so that chance does not decide.</summary>
     public long HeldOutOf(long tokens) => Math.Min(HeldOutTokens, Math.Max(tokens / HeldOut, Math.Min(tokens / 4, FewestHeldOut)));

@@ -4,9 +4,9 @@ namespace AwqQuantize.Engine.Tests.Tuning;
 
 public sealed class TuningSettingsTests
 {
-    /// <summary>A sixteenth, at most 16,384 tokens; of a short text as much as it takes for 2048, but no more than a quarter.</summary>
+    /// <summary>A sixteenth, at most 8192 tokens; of a short text as much as it takes for 2048, but no more than a quarter.</summary>
     [Theory]
-    [InlineData(1 << 20, 16_384)]
+    [InlineData(1 << 20, 8192)]
     [InlineData(131_072, 8192)]
     [InlineData(32_768, 2048)]
     [InlineData(16_384, 2048)]
