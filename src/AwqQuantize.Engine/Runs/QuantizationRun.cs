@@ -158,7 +158,7 @@ public sealed partial class QuantizationRun : IDisposable
             Assemble(run, meter, outcomes);
             // What was rounded plainly has nothing to be tuned against.
             if (plan.Tuning is { } tuned && !plain)
-                Tune(run, meter, outcomes, tuned.Settings);
+                Tune(run, meter, outcomes, tuned);
             probe?.Invoke("placing");
             run.Placing();
             Destination.Place(run.Assembly, plan.Path);
@@ -210,12 +210,12 @@ public sealed partial class QuantizationRun : IDisposable
     }
 
     /// <summary>Tunes the assembled checkpoint, and assembles it again with what came of it.</summary>
-    private void Tune(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes, TuningSettings settings)
+    private void Tune(RunFolder run, ProgressMeter meter, IReadOnlyList<LayerOutcome> outcomes, TuningPlan planned)
     {
         string? replacements;
         try
         {
-            (tuning, replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, settings, Warn, meter.Tuning, cancel, probe, team!.Lead);
+            (tuning, replacements) = TuningStage.Run(folder, graph, catalog, run.Assembly, run, rows!, planned.Settings, Warn, meter.Tuning, cancel, probe, planned.DeviceBytes > 0 ? team!.Lead : ComputeDevice.Host);
         }
         catch (Exception e) when (options.Tuning is null && OutOfMemory.Is(e))
         {

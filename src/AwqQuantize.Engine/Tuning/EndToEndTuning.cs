@@ -35,6 +35,7 @@ public sealed class EndToEndTuning : IDisposable
     private readonly Action<string>? probe;
     private readonly TuningMemory memory;
     private long recordingBytes;
+    private bool keepsTeachers;
 
     private EndToEndTuning(ModelGraph graph, ITensorSource teacher, ModelSource student, TokenRows calibration, TuningSettings settings, string spill,
         Action<string, string> warn, Action<string, double>? progress, CancellationToken cancel, Action<string>? probe, ComputeDevice device)
@@ -42,6 +43,7 @@ public sealed class EndToEndTuning : IDisposable
         (this.student, this.settings, this.warn, this.progress, this.cancel, this.probe, compute) = (student, settings, warn, progress, cancel, probe, device);
         memory = TuningMemory.Of(student.Graph, settings, !compute.IsHost);
         recordingBytes = settings.MemoryBytes / 6;
+        keepsTeachers = !compute.IsHost && memory.WeightsStay;
         teacherModel = DecoderModel.Open(graph, teacher, compute, exact: true);
         studentModel = DecoderModel.Open(student.Graph, student.Tensors, compute, exact: true);
         distillation = new Distillation(teacherModel, studentModel, cancel);
@@ -184,24 +186,38 @@ public sealed class EndToEndTuning : IDisposable
         }
     }
 
-    /// <summary>What leaves each of the float model's layers, [rows, length, hidden]. A device keeps them; the host reads them anew, which costs it a fraction of their forward.</summary>
+    /// <summary>
+    /// What leaves each of the float model's layers, [rows, length, hidden]. A device keeps them while it has the memory; the host reads
+    /// them anew, which costs it a fraction of their forward.
+    /// </summary>
     private Tensor[] Follow(Tensor ids)
     {
         using var guard = no_grad();
-        var stay = !compute.IsHost && memory.WeightsStay;
         var wanted = new Tensor[layers.Count];
         for (var i = 0; i < layers.Count; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            var layer = i < teachers.Count ? teachers[i] : teacherModel.LoadLayer(i);
-            layer.Weights.ForwardIn(Products);
-            if (stay && i == teachers.Count)
-                teachers.Add(layer);
-            wanted[i] = layer.Forward(i == 0 ? teacherModel.Embed(ids) : wanted[i - 1]).to(compute.Torch);
-            if (!stay)
-                layer.Dispose();
+            if (keepsTeachers && teachers.Count == i)
+                teachers.Add(Teacher(i));
+            using var passing = keepsTeachers ? null : Teacher(i);
+            wanted[i] = (passing ?? teachers[i]).Forward(i == 0 ? teacherModel.Embed(ids) : wanted[i - 1]).to(compute.Torch);
         }
         return wanted;
+    }
+
+    private DecoderLayer Teacher(int index)
+    {
+        var layer = teacherModel.LoadLayer(index);
+        layer.Weights.ForwardIn(Products);
+        return layer;
+    }
+
+    private void ReleaseTeachers()
+    {
+        foreach (var layer in teachers)
+            layer.Dispose();
+        teachers.Clear();
+        keepsTeachers = false;
     }
 
     private void OpenLayers(TuningFiles folder)
@@ -296,6 +312,7 @@ public sealed class EndToEndTuning : IDisposable
         {
             warn("TuningMemoryReduced", $"Memory ran out ({OutOfMemory.Reason(e)}): going on with one layer recorded at a time. The result is not affected.");
             recordingBytes = 0;
+            ReleaseTeachers();
             foreach (var layer in layers)
                 layer.Reset();
             RenewOuter();
@@ -371,8 +388,7 @@ public sealed class EndToEndTuning : IDisposable
             layer.Dispose();
         foreach (var parameter in outer.Values)
             parameter.Dispose();
-        foreach (var layer in teachers)
-            layer.Dispose();
+        ReleaseTeachers();
         expected.Dispose();
         teacherModel.Dispose();
         studentModel.Dispose();

@@ -2,6 +2,7 @@ using AwqQuantize.Engine.Calibration;
 using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Evaluation;
+using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Runs;
 using AwqQuantize.Engine.Tests.Compute;
 using AwqQuantize.Engine.Tests.Evaluation;
@@ -26,12 +27,7 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
     [Fact]
     public void TheModelComesNearerToTheFloatOneAndItsCodesStay()
     {
-        var outcome = Tune("a", Small with { Steps = 40, Interval = 20, ScaleRate = 0.01 });
-        Assert.True(outcome.BestStep > 0 && outcome.KlAfter < outcome.KlBefore, $"{outcome}");
-        var tuned = Directory.CreateDirectory(temporary.File("tuned")).FullName;
-        CheckpointAssembler.Assemble([Path.Combine(sample.Path, "model.safetensors")], tuned, replacements: Files("a").Best);
-        foreach (var file in Directory.GetFiles(sample.Path).Where(f => !f.EndsWith(".safetensors")))
-            File.Copy(file, Path.Combine(tuned, Path.GetFileName(file)));
+        var tuned = Tuned("a", Small with { Steps = 40, Interval = 20, ScaleRate = 0.01 });
         var (before, after) = (Kl(sample.Path), Kl(tuned));
         Assert.True(after < before, $"{after} after, {before} before");
         using var first = SafetensorsFile.Open(Path.Combine(sample.Path, "model.safetensors"));
@@ -197,6 +193,48 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
     }
 
     private TuningFiles Files(string name) => new(temporary.File(name), []);
+
+    /// <summary>Behind each layer, by running both models: what the weight of the layers' outputs is for, more so than the divergence alone.</summary>
+    [Fact]
+    public void TheLayersOutputsComeNearerToTheFloatOnes()
+    {
+        var settings = Small with { Steps = 40, Interval = 20, ScaleRate = 0.01 };
+        var before = Distances(sample.Path);
+        var (alone, followed) = (Distances(Tuned("a", settings with { HiddenWeight = 0 })), Distances(Tuned("b", settings with { HiddenWeight = 100 })));
+        for (var layer = 0; layer < before.Count; layer++)
+            Assert.True(followed[layer] < before[layer] && followed[layer] < alone[layer], $"layer {layer}: {before[layer]} before, {alone[layer]} by the divergence alone, {followed[layer]}");
+    }
+
+    private string Tuned(string name, TuningSettings settings)
+    {
+        var outcome = Tune(name, settings);
+        Assert.True(outcome.BestStep > 0 && outcome.KlAfter < outcome.KlBefore, $"{outcome}");
+        var tuned = Directory.CreateDirectory(temporary.File(name + "-tuned")).FullName;
+        CheckpointAssembler.Assemble([Path.Combine(sample.Path, "model.safetensors")], tuned, replacements: Files(name).Best);
+        foreach (var file in Directory.GetFiles(sample.Path).Where(f => !f.EndsWith(".safetensors")))
+            File.Copy(file, Path.Combine(tuned, Path.GetFileName(file)));
+        return tuned;
+    }
+
+    /// <summary>Mean of |h - t|² / |t|² over tokens behind each layer.</summary>
+    private List<float> Distances(string folder)
+    {
+        using var scope = torch.NewDisposeScope();
+        using var source = ModelSource.Open(folder, Repository.Catalog);
+        using var reference = ModelSource.Open(QuantizedSample.Source, Repository.Catalog);
+        using var model = DecoderModel.Open(source.Graph, source.Tensors, torch.CPU);
+        using var teacher = DecoderModel.Open(reference.Graph, reference.Tensors, torch.CPU);
+        var ids = torch.tensor(TextTokenizer.Load(QuantizedSample.Source).Encode(File.ReadAllText(sample.Text), false).Take(512).Select(i => (long)i).ToArray(), [8, 64]);
+        var (own, wanted, distances) = (model.Embed(ids), teacher.Embed(ids), new List<float>());
+        for (var i = 0; i < source.Graph.LayerCount; i++)
+        {
+            using var layer = model.LoadLayer(i);
+            using var its = teacher.LoadLayer(i);
+            (own, wanted) = (layer.Forward(own), its.Forward(wanted));
+            distances.Add(own.sub(wanted).square().sum([2L]).div(wanted.square().sum([2L])).mean().item<float>());
+        }
+        return distances;
+    }
 
     /// <summary>As if every float weight lay at its code.</summary>
     private string Residuals(ModelSource student)
