@@ -34,6 +34,9 @@ public sealed record LayerGraph
     /// <summary>Everything that the layer computes with, and where it is stored.</summary>
     public required IReadOnlyList<ParameterSpec> Parameters { get; init; }
 
+    /// <summary>Elements of all parameters.</summary>
+    public long ElementCount => Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b));
+
     /// <summary>Full names of the stored tensors that this layer claims.</summary>
     public required IReadOnlyList<string> TensorNames { get; init; }
 

@@ -51,7 +51,7 @@ public static class GreedyDecoder
     {
         private readonly DecoderLayer?[] kept = new DecoderLayer?[model.Graph.LayerCount];
 
-        private readonly bool keeps = model.Graph.Layers.Sum(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)))
+        private readonly bool keeps = 4 * model.Graph.Layers.Sum(l => l.ElementCount)
             < GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 3;
 
         public Tensor Forward(int index, Tensor hidden)

@@ -41,7 +41,7 @@ public sealed class MemoryEstimate
     /// What a run may take where nobody says so: twice the largest layer in float32, its Gram matrices, the hidden states and 1 GB.
     /// </summary>
     public long Promised => HiddenStates + (1L << 30) + Distinct().Max(l =>
-        2 * l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + l.Linears.DistinctBy(x => x.Site).Sum(x => 4L * x.In * x.In));
+        2 * 4 * l.ElementCount + l.Linears.DistinctBy(x => x.Site).Sum(x => 4L * x.In * x.In));
 
     /// <summary>Bytes beyond process and hidden states.</summary>
     /// <param name="rowsAtOnce">Rows that run together.</param>
@@ -53,7 +53,7 @@ public sealed class MemoryEstimate
         {
             var kept = ModuleSelection.StayFloat(layer, options.GroupSize, options.ExcludeModule);
             var quantized = layer.Linears.Where(l => !kept.ContainsKey(l.Module)).ToList();
-            var weights = layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b));
+            var weights = 4 * layer.ElementCount;
             var codes = quantized.Sum(l => (long)l.In * l.Out * (options.GroupSize + 5) / options.GroupSize);
             most = Math.Max(most, rows == 0 ? Plain(quantized) : weights + codes + Sites(layer, quantized, rowsAtOnce, keptInputs));
         }
@@ -62,7 +62,7 @@ public sealed class MemoryEstimate
 
     /// <summary>Bytes of the host beyond process and hidden states where a device does the work: the layer that is read ahead, and the codes of the one that is written.</summary>
     public long BesideDevice(ComputeDevice device) => device.HostOverhead + Slack
-        + Distinct().Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + l.Linears.Sum(x => (long)x.In * x.Out));
+        + Distinct().Max(l => 4 * l.ElementCount + l.Linears.Sum(x => (long)x.In * x.Out));
 
     /// <summary>Bytes that a device needs for the widest layer, hidden states apart.</summary>
     /// <param name="device">Which.</param>
@@ -94,7 +94,7 @@ public sealed class MemoryEstimate
                     + Math.Max(StageMemory.Factor(channels), Math.Max(StageMemory.Search(options.Settings.SearchRows, channels), rounding))));
             }
         }
-        return layer.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)) + most;
+        return 4 * layer.ElementCount + most;
     }).DefaultIfEmpty().Max();
 
     /// <summary>Layers of one shape need the same.</summary>

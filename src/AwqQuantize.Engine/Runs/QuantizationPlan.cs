@@ -160,7 +160,7 @@ public sealed record QuantizationPlan
         var hidden = onDisk || hiddenOnDevice ? 0 : memory.HiddenStates;
         long Working(long keptInputs) => onDevice > 0 ? memory.BesideDevice(team!.Lead) : memory.Working(batching.RowsAtOnce, keptInputs);
         // The measurement comes before the hidden states of all rows, and has a layer twice: as it is, and with something of it quantised.
-        var measuring = Working(0) + graph.Layers.Max(l => l.Parameters.Sum(p => p.Shape.Aggregate(4L, (a, b) => a * b)));
+        var measuring = Working(0) + 4 * graph.Layers.Max(l => l.ElementCount);
         var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
         measuring = sensitivity is null ? 0 : measuring + (measuredOnDisk ? 0 : sensitivity.HiddenBytes);
         var tuned = tuning is null ? 0 : tuning.MemoryBytes + (onDevice > 0 ? team!.Lead.HostOverhead : 0);

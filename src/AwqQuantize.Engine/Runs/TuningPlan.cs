@@ -33,14 +33,16 @@ public sealed record TuningPlan(TuningSettings Settings, bool TunesCodes, WorkEs
     {
         var memory = TuningMemory.Of(graph, settings, onDevice);
         var head = 2.0 * graph.HiddenSize * graph.VocabularySize;
-        var seen = settings.HiddenWeight > 0 ? 0 : Math.Min((long)settings.Steps * settings.TokensPerStep, tokens);
+        var follows = settings.HiddenWeight > 0;
+        // Rows that the float model runs over once; where the layers' outputs are followed, it runs over those of each step.
+        var seen = follows ? 0 : Math.Min((long)settings.Steps * settings.TokensPerStep, tokens);
         var held = settings.HeldOutOf(tokens);
         var recorded = Math.Min(1, (double)memory.RecordedBytes / graph.Layers.Sum(l => TuningMemory.Recording(l, graph.HiddenSize, settings.TokensPerStep)));
-        // The float model's forward of all rows, or of each step's. Forward, backward by inputs and by weights, and a second forward of what was not recorded; the head of both models, and back through it.
+        // Forward, backward by inputs and by weights, a second forward of what was not recorded, and the float model's; the head of both models, and back through it.
         var stepped = (double)settings.Steps * settings.TokensPerStep;
-        var gradients = stepped * forwardPerToken * (4 - recorded);
+        var gradients = stepped * forwardPerToken * (4 - recorded + (follows ? 1 : 0));
         var looks = settings.Steps / settings.Interval + 2;
-        var operations = gradients + 3 * head * stepped + ((settings.HiddenWeight > 0 ? stepped : seen) + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
+        var operations = gradients + 3 * head * stepped + (seen + held) * forwardPerToken + (double)looks * held * (forwardPerToken + 2 * head);
         // Passes over all weights: renewed, their gradients, the signs, the latent codes.
         var work = new WorkEstimate(0, operations, settings.Steps * 0.15 * weights, 0) { Gradients = gradients, Linears = onDevice ? settings.Steps * CallsOfALinear * graph.Layers.Sum(l => l.Linears.Count) : 0 };
         var codes = memory.WeightsStay && settings.CodeRate > 0;

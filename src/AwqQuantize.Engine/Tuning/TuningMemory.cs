@@ -22,7 +22,7 @@ public sealed record TuningMemory(bool WeightsStay, long RecordedBytes, long Byt
     {
         var follows = settings.HiddenWeight > 0;
         var perWeight = BytesPerWeight + (onDevice && follows ? BytesPerTeachersWeight : 0);
-        var layers = graph.Layers.Select(l => l.Parameters.Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b))).ToList();
+        var layers = graph.Layers.Select(l => l.ElementCount).ToList();
         var stay = layers.Sum() * perWeight < settings.MemoryBytes / 3;
         var recorded = Math.Min(settings.MemoryBytes / 6, graph.Layers.Sum(l => Recording(l, graph.HiddenSize, settings.TokensPerStep)));
         // One layer's gradients, logits with their gradients in pieces, and the head, which both models have in common.
