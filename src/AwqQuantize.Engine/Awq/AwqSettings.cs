@@ -44,6 +44,9 @@ public sealed record AwqSettings
     /// <summary>Whether <see cref="QuantizedLinear.Residuals"/> are kept for a later tuning of the codes.</summary>
     public bool KeepResiduals { get; init; }
 
+    /// <summary>Whether linears are fitted to what the model's loss makes of their outputs (see <see cref="GradientWalk"/>), and not to the outputs as such.</summary>
+    public bool FollowsGradients { get; init; }
+
     /// <summary>Most bytes of a block's last inputs that are kept, so that the block need not run again for these tokens to be left.</summary>
     public long KeptInputBytes { get; init; } = 1L << 30;
 

@@ -63,13 +63,8 @@ public static unsafe class CompensatedRounding
     {
         var (n, groups, size) = (into.Columns, into.Groups, into.GroupSize);
         float* t = TensorMemory.Floats(targets), w = TensorMemory.Floats(buffers.Permuted), e = TensorMemory.Floats(buffers.Errors);
-        // The block's own triangle, with zeros on and above the diagonal, so that whole vectors can be added.
+        buffers.TakeTriangle(curvature, start, width);
         var triangle = buffers.Triangle;
-        var v = TensorMemory.Floats(curvature.Factor);
-        Array.Clear(triangle);
-        for (var r = 0; r < width; r++)
-            for (var c = 0; c < r; c++)
-                triangle[r * width + c] = v[(long)(start + r) * n + start + c];
         var lanes = Vector<float>.Count;
         RowParallel.For((int)targets.shape[0], width * (width / 2 + 8L), (from, to) =>
         {

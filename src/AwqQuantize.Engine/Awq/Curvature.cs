@@ -72,7 +72,7 @@ public sealed unsafe class Curvature : IDisposable
         var order = Enumerable.Range(0, keys.Length).ToArray();
         Array.Sort(keys, order);
         diagonal.copy_(where(diagonal.gt(0), diagonal, full_like(diagonal, (float)mean)));
-        return Factored(gram, order, device, mean, add => diagonal.add_(add), factor =>
+        return Factored(gram, order, device, mean, Damping, add => diagonal.add_(add), factor =>
         {
             var roots = factor.diagonal().clone();
             factor.div_(roots);
@@ -102,6 +102,9 @@ public sealed unsafe class Curvature : IDisposable
         }
     }
 
+    /// <summary>A copy in host memory.</summary>
+    public Curvature OnHost() => new(H.to(CPU, copy: true).DetachFromDisposeScope(), Factor.to(CPU, copy: true).DetachFromDisposeScope(), Order, [.. Pivots], ComputeDevice.Host);
+
     /// <summary>Brings the matrices to the host.</summary>
     public void MoveToHost()
     {
@@ -122,7 +125,8 @@ public sealed unsafe class Curvature : IDisposable
 
     /// <summary>Damps and factors a Gram matrix.</summary>
     /// <param name="gram">[in, in] float32, symmetric; taken over, and changed in place.</param>
-    public static Curvature From(Tensor gram)
+    /// <param name="damping">Added to the diagonal, as a part of its mean.</param>
+    public static Curvature From(Tensor gram, double damping = Damping)
     {
         var n = (int)gram.shape[0];
         var h = TensorMemory.Floats(gram);
@@ -139,7 +143,7 @@ public sealed unsafe class Curvature : IDisposable
                 h[i * n + i] = (float)mean;
         Array.Sort(keys, order);
 
-        return Factored(gram, order, ComputeDevice.Host, mean, add =>
+        return Factored(gram, order, ComputeDevice.Host, mean, damping, add =>
         {
             for (var i = 0L; i < n; i++)
                 TensorMemory.Floats(gram)[i * n + i] += add;
@@ -148,10 +152,10 @@ public sealed unsafe class Curvature : IDisposable
 
     /// <param name="damp">Adds to the diagonal.</param>
     /// <param name="normalize">Divides the factor's columns by their diagonal elements; returns the squares of these, by column.</param>
-    private static Curvature Factored(Tensor gram, int[] order, ComputeDevice device, double mean, Action<float> damp, Func<Tensor, float[]> normalize)
+    private static Curvature Factored(Tensor gram, int[] order, ComputeDevice device, double mean, double damping, Action<float> damp, Func<Tensor, float[]> normalize)
     {
         var added = 0.0;
-        for (var damping = Damping; ; damping *= 10)
+        for (; ; damping *= 10)
         {
             damp((float)(damping * mean - added));
             added = damping * mean;

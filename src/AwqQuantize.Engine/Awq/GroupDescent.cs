@@ -51,7 +51,7 @@ public static unsafe class GroupDescent
     }
 
     /// <summary>Codes minus zero points of one group, [rows, group size].</summary>
-    private static void Centred(QuantizedLinear linear, int first, int rows, int g, float* values)
+    internal static void Centred(QuantizedLinear linear, int first, int rows, int g, float* values)
     {
         var (n, size) = (linear.Columns, linear.GroupSize);
         RowParallel.For(rows, size, (from, to) =>
@@ -69,65 +69,76 @@ public static unsafe class GroupDescent
     private static void Group(
         QuantizedLinear linear, int first, int g, Tensor gradient, Tensor bent, Tensor values, Tensor own, Tensor errors, bool refitScales, double[] gains)
     {
-        var (n, size, groups) = (linear.Columns, linear.GroupSize, linear.Groups);
+        var (n, size) = (linear.Columns, linear.GroupSize);
         float* grad = TensorMemory.Floats(gradient), hc = TensorMemory.Floats(bent), c = TensorMemory.Floats(values),
             h = TensorMemory.Floats(own), e = TensorMemory.Floats(errors);
         RowParallel.For((int)errors.shape[0], size * 24L, (from, to) =>
         {
             for (long row = from; row < to; row++)
-            {
-                float* v = grad + row * size, hv = hc + row * size, code = c + row * size;
-                var at = (first + row) * groups + g;
-                var error = e + row * n + (long)g * size;
-                var scale = linear.Scales[at];
-                if (refitScales)
-                {
-                    // d loss / d scale = 2 c·v, second derivative 2 cᵀHc.
-                    var (slope, bend) = (Dot(code, v, size), Dot(code, hv, size));
-                    if (bend > 0)
-                    {
-                        var refitted = GroupRange.Storable(MathF.Max(scale - slope / bend, scale * 0.5f));
-                        var step = refitted - scale;
-                        if (step != 0 && 2 * step * slope + step * step * bend is var change and < 0)
-                        {
-                            gains[first + row] -= change;
-                            AddScaled(v, hv, step, size);
-                            AddScaled(error, code, step, size);
-                            linear.Scales[at] = scale = refitted;
-                        }
-                    }
-                }
-                float low = -linear.Zeros[at], high = 15 - linear.Zeros[at];
-                for (var pass = 0; pass < 3; pass++)
-                {
-                    var changed = false;
-                    for (var i = 0; i < size; i++)
-                    {
-                        var bend = h[(long)i * size + i];
-                        var wanted = Math.Clamp(MathF.Round(code[i] - v[i] / (bend * scale)), low, high);
-                        if (wanted == code[i])
-                            continue;
-                        var step = (wanted - code[i]) * scale;
-                        var change = step * (2 * v[i] + step * bend);
-                        if (change >= 0)
-                            continue;
-                        gains[first + row] -= change;
-                        code[i] = wanted;
-                        error[i] += step;
-                        AddScaled(v, h + (long)i * size, step, size);
-                        changed = true;
-                    }
-                    if (!changed)
-                        break;
-                }
-                var start = (first + row) * n + (long)g * size;
-                for (var i = 0; i < size; i++)
-                    linear.Codes[start + i] = (byte)(code[i] - low);
-            }
+                gains[first + row] += Row(linear, first + row, g, grad + row * size, hc + row * size, c + row * size, h, e + row * n + (long)g * size, refitScales);
         });
     }
 
-    private static float Dot(float* a, float* b, int n)
+    /// <summary>One group of one row.</summary>
+    /// <param name="v">Half the loss's gradient by the group's weights, [group size]; follows what changes.</param>
+    /// <param name="hv">H · c, likewise of the group alone; not changed.</param>
+    /// <param name="c">Codes minus zero point; changed.</param>
+    /// <param name="h">The group's part of H.</param>
+    /// <param name="error">Of the group's weights; changed.</param>
+    /// <returns>By how much the loss fell.</returns>
+    internal static double Row(QuantizedLinear linear, long row, int g, float* v, float* hv, float* c, float* h, float* error, bool refitScales)
+    {
+        var size = linear.GroupSize;
+        var at = row * linear.Groups + g;
+        var scale = linear.Scales[at];
+        var gain = 0.0;
+        if (refitScales)
+        {
+            // d loss / d scale = 2 c·v, second derivative 2 cᵀHc.
+            var (slope, bend) = (Dot(c, v, size), Dot(c, hv, size));
+            if (bend > 0)
+            {
+                var refitted = GroupRange.Storable(MathF.Max(scale - slope / bend, scale * 0.5f));
+                var step = refitted - scale;
+                if (step != 0 && 2 * step * slope + step * step * bend is var change and < 0)
+                {
+                    gain -= change;
+                    AddScaled(v, hv, step, size);
+                    AddScaled(error, c, step, size);
+                    linear.Scales[at] = scale = refitted;
+                }
+            }
+        }
+        float low = -linear.Zeros[at], high = 15 - linear.Zeros[at];
+        for (var pass = 0; pass < 3; pass++)
+        {
+            var changed = false;
+            for (var i = 0; i < size; i++)
+            {
+                var bend = h[(long)i * size + i];
+                var wanted = Math.Clamp(MathF.Round(c[i] - v[i] / (bend * scale)), low, high);
+                if (wanted == c[i])
+                    continue;
+                var step = (wanted - c[i]) * scale;
+                var change = step * (2 * v[i] + step * bend);
+                if (change >= 0)
+                    continue;
+                gain -= change;
+                c[i] = wanted;
+                error[i] += step;
+                AddScaled(v, h + (long)i * size, step, size);
+                changed = true;
+            }
+            if (!changed)
+                break;
+        }
+        var start = row * linear.Columns + (long)g * size;
+        for (var i = 0; i < size; i++)
+            linear.Codes[start + i] = (byte)(c[i] - low);
+        return gain;
+    }
+
+    internal static float Dot(float* a, float* b, int n)
     {
         var sum = Vector<float>.Zero;
         var i = 0;
@@ -139,7 +150,7 @@ public static unsafe class GroupDescent
         return total;
     }
 
-    private static void AddScaled(float* a, float* b, float factor, int n)
+    internal static void AddScaled(float* a, float* b, float factor, int n)
     {
         var f = new Vector<float>(factor);
         var i = 0;

@@ -42,7 +42,7 @@ public sealed partial class LayerQuantizer
             {
                 return DeviceTeam.Share(members, member =>
                 {
-                    var own = new LayerQuantizer(replicas.On(member), hidden, settings, kept, batch.Within(), cancel);
+                    var own = new LayerQuantizer(replicas.On(member), hidden, settings, kept, batch.Within(), cancel, null, gradients);
                     own.Quantise(block, experts[member], channels, inputs, all.On(member));
                     return own;
                 });

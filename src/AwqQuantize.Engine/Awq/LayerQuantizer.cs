@@ -18,9 +18,10 @@ namespace AwqQuantize.Engine.Awq;
 /// <param name="batch">How many rows run at once, and what to do when memory runs out.</param>
 /// <param name="cancel">Ends the work within a second.</param>
 /// <param name="team">Devices that share the work, the layer's first; null for the layer's alone.</param>
+/// <param name="gradients">What the model's loss makes of the outputs of the layer's linears; null where these count as such.</param>
 public sealed partial class LayerQuantizer(
     DecoderLayer layer, HiddenStates hidden, AwqSettings settings, IReadOnlyDictionary<string, string> kept, MicroBatch batch, CancellationToken cancel,
-    DeviceTeam? team = null)
+    DeviceTeam? team = null, LayerGradients? gradients = null)
 {
     private readonly LayerReplicas replicas = new(layer, team ?? DeviceTeam.Of(layer.Compute));
     private readonly StageClock clock = new();
@@ -198,6 +199,7 @@ public sealed partial class LayerQuantizer(
         // Where several devices take turns, what is kept of each would leave gaps: all or nothing.
         keep = members == 1 || keep >= hidden.Tokens ? Math.Min(keep, Taken(member, members)) : 0;
         using var observer = new SiteObserver(site, statistics, keep, withRouting);
+        var weights = gradients?.TokenWeights([.. layer.Graph.Linears.Where(l => l.Site == site && l.Expert < 0).Select(l => l.Module)]);
         var claim = keep > 0 ? own.Compute.Reserve(4L * keep * channels) : null;
         try
         {
@@ -207,6 +209,9 @@ public sealed partial class LayerQuantizer(
                 var count = Math.Min(batch.Rows, hidden.Rows - from);
                 using var rows = hidden.View(from, count);
                 using var entrance = rows.to(own.Device);
+                using var roots = weights is null ? null : tensor(weights.Roots(from, count, hidden.Length));
+                using var there = roots?.to(own.Device);
+                observer.Weights = there;
                 observer.Run(o => own.RunBlock(block, entrance, o), always);
                 hidden.Release(from, count);
             }
@@ -285,7 +290,7 @@ public sealed partial class LayerQuantizer(
     /// <summary>Linears that share an input, side by side where there are several devices.</summary>
     private void Round(IReadOnlyList<LinearSpec> readers, Curvature curvature, long tokens, CurvatureCopies? copies)
     {
-        if (copies is not { Count: > 1 } || readers.Count < 2)
+        if (copies is not { Count: > 1 } || readers.Count < 2 || gradients is not null)
         {
             foreach (var linear in readers)
                 Round(linear, curvature, tokens);
@@ -318,10 +323,23 @@ public sealed partial class LayerQuantizer(
         var result = Stage("rounding", () => StageMemory.Rounding(linear), curvature, () =>
         {
             using var scope = NewDisposeScope();
-            return LinearRounding.Round(layer.Weights[linear.Module + ".weight"], curvature, tokens, settings, out loss);
+            var weights = layer.Weights[linear.Module + ".weight"];
+            return gradients?.Grams(linear) is { } grams ? RoundCoupled(weights, curvature, grams, out loss) : LinearRounding.Round(weights, curvature, tokens, settings, out loss);
         });
         layer.Weights.Touch(linear.Module + ".weight");
         Keep(linear, result, loss, tokens);
+    }
+
+    /// <summary>The host does this, wherever the layer is: one row waits for the other.</summary>
+    private QuantizedLinear RoundCoupled(Tensor weights, Curvature curvature, IReadOnlyList<Tensor> grams, out double loss)
+    {
+        if (curvature.Device.IsHost)
+            return CoupledRounding.Round(weights, curvature, grams, settings, out loss);
+        using var there = curvature.OnHost();
+        using var copy = weights.to(CPU, copy: true);
+        var result = CoupledRounding.Round(copy, there, grams, settings, out loss);
+        weights.copy_(copy);
+        return result;
     }
 
     private void Keep(LinearSpec linear, QuantizedLinear result, double loss, long tokens)

@@ -76,7 +76,7 @@ public static unsafe class LinearRounding
     }
 
     /// <summary>Loss of evenly spread rows, as they are rounded or as rounding to nearest would leave them.</summary>
-    private static double SampledLoss(Tensor weights, QuantizedLinear linear, Curvature curvature, bool nearest)
+    internal static double SampledLoss(Tensor weights, QuantizedLinear linear, Curvature curvature, bool nearest)
     {
         using var scope = NewDisposeScope();
         var (n, count) = (linear.Columns, Math.Min(SampledRows, linear.Rows));

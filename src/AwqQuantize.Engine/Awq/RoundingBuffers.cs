@@ -1,3 +1,4 @@
+using AwqQuantize.Engine.Compute;
 using static TorchSharp.torch;
 
 namespace AwqQuantize.Engine.Awq;
@@ -24,8 +25,18 @@ internal sealed class RoundingBuffers : IDisposable
     /// <summary>Of the columns that are rounded already, in the same order.</summary>
     public Tensor Errors { get; }
 
-    /// <summary>The factor within a block.</summary>
+    /// <summary>The factor within a block, with zeros on and above the diagonal, so that whole vectors can be added.</summary>
     public float[] Triangle { get; } = new float[CompensatedRounding.Block * CompensatedRounding.Block];
+
+    /// <summary>Fills <see cref="Triangle"/> for a block of columns.</summary>
+    public unsafe void TakeTriangle(Curvature curvature, int start, int width)
+    {
+        var factor = TensorMemory.Floats(curvature.Factor);
+        Array.Clear(Triangle);
+        for (var r = 0; r < width; r++)
+            for (var c = 0; c < r; c++)
+                Triangle[r * width + c] = factor[(long)(start + r) * curvature.Columns + start + c];
+    }
 
     /// <summary>Of each row.</summary>
     public double[] Losses { get; }

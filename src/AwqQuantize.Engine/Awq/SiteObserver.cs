@@ -26,6 +26,9 @@ internal sealed class SiteObserver(string site, InputStatistics? statistics, lon
     // up to more than what is kept.
     private Tensor? room;
 
+    /// <summary>Roots of the weights that the tokens of the next forward have in the statistics; null for 1 each.</summary>
+    public Tensor? Weights { get; set; }
+
     /// <summary>Inputs of the first tokens, as many as are kept, forward by forward.</summary>
     public List<Tensor> Inputs { get; } = [];
 
@@ -56,7 +59,7 @@ internal sealed class SiteObserver(string site, InputStatistics? statistics, lon
     {
         if (name != site)
             return;
-        statistics?.Add(x);
+        statistics?.Add(x, Weights);
         seen = true;
         Keep(x);
         if (!withRouting)

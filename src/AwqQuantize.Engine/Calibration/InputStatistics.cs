@@ -40,12 +40,14 @@ public sealed unsafe class InputStatistics : IDisposable
 
     /// <summary>Adds tokens.</summary>
     /// <param name="x">[tokens, channels] float32, contiguous.</param>
-    public void Add(Tensor x)
+    /// <param name="weights">[tokens]: roots of the tokens' weights in the Gram matrix; null for 1 each.</param>
+    public void Add(Tensor x, Tensor? weights = null)
     {
         if (x.shape[0] == 0)
             return;
         using var scope = NewDisposeScope();
-        var met = type == ScalarType.Float32 ? x : x.to(type);
+        var weighted = weights is null ? x : x.mul(weights.unsqueeze(1));
+        var met = type == ScalarType.Float32 ? weighted : weighted.to(type);
         if (type == ScalarType.Float32 || !compute.AddGram(gram!, met))
             AddGram(met.to(ScalarType.Float32));
         var magnitude = x.abs();

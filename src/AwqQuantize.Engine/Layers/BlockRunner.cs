@@ -33,7 +33,9 @@ internal abstract class BlockRunner(LayerWeights weights, PositionTables tables)
     };
 
     /// <summary>x·Wᵀ + b, in what forwards are made in where the weights are; float32 all the same.</summary>
-    protected Tensor Linear(string module, Tensor x)
+    protected Tensor Linear(string module, Tensor x) => Weights.OutputProbe is { } probe ? probe(module, Product(module, x)) : Product(module, x);
+
+    private Tensor Product(string module, Tensor x)
     {
         var type = Weights.ForwardType;
         if (type == ScalarType.Float32)

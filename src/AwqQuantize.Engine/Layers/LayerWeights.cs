@@ -42,6 +42,9 @@ public sealed class LayerWeights : IDisposable
         return new Restored(() => exact = before);
     }
 
+    /// <summary>Sees the outputs of linears in a forward that is recorded for gradients, by module, and may put others in their place; null for none.</summary>
+    internal Func<string, Tensor, Tensor>? OutputProbe { get; set; }
+
     /// <summary>How often a tensor was changed, so that copies of it can follow.</summary>
     public int Revision(string name) => revisions.GetValueOrDefault(name);
 

@@ -75,6 +75,7 @@ public sealed record QuantizationOptions
     public AwqSettings Settings => (MaxQuality ? AwqSettings.Maximum : new AwqSettings()) with
     {
         GroupSize = GroupSize, Rounding = Rounding, AllTokensToAllExperts = CalibrateEveryExpert, KeepResiduals = Tuning is not null,
+        FollowsGradients = MaxQuality && !NoCalibration && Rounding == RoundingMode.Compensated,
     };
 
     /// <summary>The end-to-end tuning that they ask for; null where they do not.</summary>

@@ -50,6 +50,12 @@ public sealed record QuantizationPlan
     /// <summary>Whether the hidden states of that are kept on disk.</summary>
     public required bool MeasuredOnDisk { get; init; }
 
+    /// <summary>How the model's loss is followed back to the outputs of its linears; null where it is not.</summary>
+    public GradientPlan? Gradients { get; init; }
+
+    /// <summary>Of <see cref="BeforeSeconds"/> the part that finds out which linears stay float, 0 to 1; the rest follows the loss back.</summary>
+    public double SensitivityShare { get; init; } = 1;
+
     /// <summary>End-to-end tuning after the layers; null where there is none.</summary>
     public TuningPlan? Tuning { get; init; }
 
@@ -98,7 +104,7 @@ public sealed record QuantizationPlan
     /// <summary>Predicted seconds of each layer, or, where the machine's speed was not measured, its work in any unit.</summary>
     public IReadOnlyList<double> LayerSeconds { get; init; } = [];
 
-    /// <summary>The same of finding out which linears stay float for their sensitivity.</summary>
+    /// <summary>The same of what comes before the layers: finding out which linears stay float for their sensitivity, following the loss back.</summary>
     public double BeforeSeconds { get; init; }
 
     /// <summary>The same of tuning.</summary>
@@ -152,7 +158,10 @@ public sealed record QuantizationPlan
         var sensitivity = options.MaxQuality && rows > 0
             ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
-        var before = sensitivity is null ? WorkEstimate.None : Measuring(graph, options, sensitivity, work.Sum(w => w.Forward) / ((double)rows * length));
+        var forwardPerToken = work.Sum(w => w.Forward) / Math.Max(1, (double)rows * length);
+        var measured = sensitivity is null ? WorkEstimate.None : Measuring(graph, options, sensitivity, forwardPerToken);
+        var gradients = options.Settings.FollowsGradients && rows > 0 ? GradientPlan.Make(graph, rows, length, forwardPerToken, limit - start) : null;
+        var before = measured + (gradients?.Work ?? WorkEstimate.None);
         var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null ? Small(Tune(TuningSettings.Short((long)rows * length, onDevice > 0))) : null);
         var after = tuning?.Work ?? WorkEstimate.None;
         total += before + after;
@@ -168,13 +177,13 @@ public sealed record QuantizationPlan
         {
             SourcePath = folder.Path, Path = Destination.Of(options), Architecture = graph.ModelType, Layers = graph.LayerCount, GroupSize = options.GroupSize,
             QuantizedModules = count, FloatModules = floating, Rows = rows, SequenceLength = length, Size = tensors,
-            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, Tuning = tuning, MeasuredOnDisk = measuredOnDisk,
-            DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
+            BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, Gradients = gradients, Tuning = tuning, MeasuredOnDisk = measuredOnDisk,
+            DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0) + (gradients?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
-            PeakMemory = start + Math.Max(Math.Max(measuring, tuned), hidden + Working(batching.KeptInputBytes)),
+            PeakMemory = start + Math.Max(Math.Max(Math.Max(measuring, gradients?.MemoryBytes ?? 0), tuned), hidden + Working(batching.KeptInputBytes)),
             DeviceLayerMemory = onDevice, HiddenStatesOnDevice = hiddenOnDevice, HiddenStatesBytes = memory.HiddenStates,
             Speed = speed,
-            LayerSeconds = [.. work.Select(Seconds)], BeforeSeconds = Seconds(before), AfterSeconds = Seconds(after),
+            LayerSeconds = [.. work.Select(Seconds)], BeforeSeconds = Seconds(before), SensitivityShare = gradients is null ? 1 : Seconds(measured) / Seconds(before), AfterSeconds = Seconds(after),
             Duration = speed is null ? null : TimeSpan.FromSeconds(total.Seconds(speed)),
         };
 
@@ -182,7 +191,7 @@ public sealed record QuantizationPlan
 
         TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
             : TuningPlan.Make(graph, onDevice > 0 && options.Tuning is not null ? tuned.OnDevice(weights, options.TuningSteps is not null, (long)(0.9 * free)) : tuned, options.GroupSize,
-                work.Sum(w => w.Forward) / ((double)rows * length), (long)rows * length, weights, onDevice > 0);
+                forwardPerToken, (long)rows * length, weights, onDevice > 0);
 
         // Nobody asked for it, so it stays within what the layers may take, and within what the user says; what happens to be free at
         // the moment decides nothing about the result. On a device it is for models that fit as a whole: to read layers again at each

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using AwqQuantize.Engine.Architectures;
 using AwqQuantize.Engine.Awq;
 using AwqQuantize.Engine.Calibration;
+using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
 using AwqQuantize.Engine.Layers;
 using AwqQuantize.Engine.Reports;
@@ -23,6 +24,7 @@ public sealed partial class QuantizationRun
         KeepSensitive(model, run, meter, batching);
         if (first == graph.LayerCount)
             return;
+        FollowLoss(model, run, meter);
         using var hidden = Enter(model, run, first, batching);
         meter.Begin(first);
         var settings = options.Settings with { KeptInputBytes = batching.KeptInputBytes };
@@ -43,7 +45,8 @@ public sealed partial class QuantizationRun
             if (i + 1 < graph.LayerCount)
                 foreach (var name in graph.Layers[i + 1].TensorNames.Where(folder.Tensors.ContainsKey))
                     folder.Prefetch(name);
-            var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel, team);
+            var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel, team,
+                plan.Gradients is { } known ? GradientStage.Read(known, layer.Graph, rows!, run) : null);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
@@ -106,10 +109,49 @@ public sealed partial class QuantizationRun
         }
         var batch = new MicroBatch(Math.Max(1, batching.RowsAtOnce * rows!.Length / plan.Sensitivity.PieceLength), run.Spill, Warn, probe);
         sensitivity = SensitivityStage.Run(plan, model, rows, run, SensitivityStage.Settings(options), batch,
-            (detail, fraction) => meter.Before("what each part costs in 4 bits", detail, fraction), cancel);
+            (detail, fraction) => meter.Before("what each part costs in 4 bits", detail, plan.SensitivityShare * fraction), cancel);
         sensitive = SensitivityStage.Reasons(graph, sensitivity);
         plan = plan.Keeping(sensitive, sensitivity.Where(s => s.StaysFloat).Sum(s => s.Set.Weights));
         observer.Decision($"{sensitive.Count} linears stay in float16 for their sensitivity, {plan.BitsPerWeight:0.###} bits per weight in all{(sensitive.Count == 0 ? "" : $": {string.Join(", ", sensitive.Keys)}")}.");
+    }
+
+    /// <summary>Follows the float model's loss back to the outputs of its linears. Where memory does not suffice, the run does without.</summary>
+    private void FollowLoss(DecoderModel model, RunFolder run, ProgressMeter meter)
+    {
+        if (plan.Gradients is not { } gradients)
+            return;
+        if (!File.Exists(run.GradientsSkipped))
+            try
+            {
+                Follow(model);
+                return;
+            }
+            catch (Exception e) when (OutOfMemory.Is(e))
+            {
+                Warn("GradientsSkipped", $"Memory ran out ({OutOfMemory.Reason(e)}): linears are fitted to their outputs as such, and not to what the model's loss makes of them. The model is a little worse than it could be.");
+                AtomicFile.WriteText(run.GradientsSkipped, "");
+            }
+        plan = plan with { Gradients = null };
+
+        void Follow(DecoderModel on)
+        {
+            try
+            {
+                GradientStage.Run(gradients, on, rows!, run, Tell, cancel);
+            }
+            catch (Exception e) when (!on.Compute.IsHost && OutOfMemory.Is(e))
+            {
+                Warn("GradientsOnHost", $"The memory of {on.Compute} does not suffice to follow the model's loss back ({OutOfMemory.Reason(e)}): the CPU goes on with it, which takes longer.");
+                using var onHost = DecoderModel.Open(graph, new FolderTensorSource(folder), ComputeDevice.Host);
+                Follow(onHost);
+            }
+        }
+
+        void Tell(string detail, double fraction)
+        {
+            probe?.Invoke("gradients");
+            meter.Before("what the loss makes of each output", detail, plan.SensitivityShare + (1 - plan.SensitivityShare) * fraction);
+        }
     }
 
     /// <summary>Linears of a layer that stay float, with the reason, by name in the layer.</summary>

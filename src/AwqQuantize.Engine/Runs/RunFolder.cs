@@ -51,6 +51,12 @@ public sealed class RunFolder : IDisposable
     /// <summary>What the float model's linears cost in 4 bits, and which of them stay float.</summary>
     public string Sensitivity => System.IO.Path.Combine(Path, "sensitivity.json");
 
+    /// <summary>What the model's loss makes of the outputs of a layer's linears, on one slice of the rows.</summary>
+    public string Gradients(int layer, int slice) => System.IO.Path.Combine(Path, $"gradients-{layer:D5}-{slice:D4}.safetensors");
+
+    /// <summary>Says that there was no memory for that, so that a run that is taken up does without it, too.</summary>
+    public string GradientsSkipped => System.IO.Path.Combine(Path, "gradients.skipped");
+
     /// <summary>How close the decision for each code of a layer was.</summary>
     public string Residuals(int layer) => System.IO.Path.Combine(Path, $"residuals-{layer:D5}.safetensors");
 
