@@ -27,6 +27,8 @@ internal static class QualityBenchmark
         ("one sweep", s => s with { Sweeps = 1 }),
         ("maximum", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
         ("maximum, no judge", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, JudgeByBlock = false }),
+        ("gradients", s => s with { FollowsGradients = true }),
+        ("maximum+gradients", s => AwqSettings.Maximum with { GroupSize = s.GroupSize, FollowsGradients = true }),
         ("float layers", s => s),
         ("maximum+float layers", s => AwqSettings.Maximum with { GroupSize = s.GroupSize }),
     ];
@@ -53,7 +55,8 @@ internal static class QualityBenchmark
             if (args.Length > 8 && !args[8..].Contains(name) && name != "plain")
                 continue;
             var kept = name.Contains("float layers") ? Sensitivities(graph, source, group, calibration) : [];
-            var result = Measure(graph, source, change(new AwqSettings { GroupSize = group }), calibration, evaluation, exact, kept);
+            var settings = change(new AwqSettings { GroupSize = group });
+            var result = Measure(graph, source, settings, calibration, evaluation, exact, kept, settings.FollowsGradients ? Gradients(graph, source, calibration) : null);
             plain ??= result.Kl;
             Console.WriteLine($"{name,-20} kl {result.Kl:F5} ({result.Kl / plain:F3} x plain)  ppl {result.Ppl:F4} (float {result.FloatPpl:F4})  top1 {result.Top1:F4}  {result.Seconds:F1} s  {result.Stages}");
         }
@@ -63,7 +66,7 @@ internal static class QualityBenchmark
     private sealed record Result(double Kl, double Ppl, double FloatPpl, double Top1, double Seconds, string Stages);
 
     private static Result Measure(ModelGraph graph, ITensorSource source, AwqSettings settings, Tensor calibration, Tensor evaluation, HiddenStates exact,
-        IReadOnlySet<string> keep)
+        IReadOnlySet<string> keep, IReadOnlyDictionary<int, LayerGradients>? gradients)
     {
         using var outer = NewDisposeScope();
         using var model = DecoderModel.Open(graph, source, CPU);
@@ -81,7 +84,7 @@ internal static class QualityBenchmark
             var stays = ModuleSelection.StayFloat(layer.Graph, settings.GroupSize, []).ToDictionary();
             foreach (var linear in layer.Graph.Linears.Where(l => keep.Contains(layer.Graph.Prefix + l.Module)))
                 stays.TryAdd(linear.Module, "sensitive");
-            var quantizer = new LayerQuantizer(layer, hidden, settings, stays, batch, default);
+            var quantizer = new LayerQuantizer(layer, hidden, settings, stays, batch, default, gradients: gradients?[i]);
             var outcome = quantizer.Run();
             clock.Stop();
             foreach (var (stage, seconds) in outcome.Seconds)
@@ -109,6 +112,23 @@ internal static class QualityBenchmark
         }
         return new Result(kl / count, Math.Exp(nll / count), Math.Exp(floatNll / count), (double)hits / count, clock.Elapsed.TotalSeconds,
             string.Join(" ", stages.Select(s => $"{s.Key}={s.Value:F1}")));
+    }
+
+    /// <summary>What the float model's loss makes of the outputs of all linears.</summary>
+    private static Dictionary<int, LayerGradients> Gradients(ModelGraph graph, ITensorSource source, Tensor calibration)
+    {
+        var clock = Stopwatch.StartNew();
+        using var model = DecoderModel.Open(graph, source, CPU);
+        var rows = Enumerable.Range(0, (int)calibration.shape[0]).Select(r => calibration[r].data<long>().Select(i => (int)i).ToArray()).ToList();
+        var result = new Dictionary<int, LayerGradients>();
+        new GradientWalk(model, rows, 0, 1, null, default).Run(true, (layer, gathered) =>
+        {
+            var grams = gathered.ToDictionary(g => g.Key, g => g.Value.Grams.Select(m => m.clone().DetachFromDisposeScope()).ToList());
+            result[layer] = new LayerGradients(gathered.Where(g => g.Value.Norms.Count == calibration.numel()).ToDictionary(g => g.Key, g => g.Value.Norms.ToArray()),
+                (int)calibration.shape[1], m => grams.TryGetValue(m, out var own) ? [.. own.Select(g => g.clone())] : null);
+        });
+        Console.WriteLine($"gradients {clock.Elapsed.TotalSeconds:F1} s");
+        return result;
     }
 
     /// <summary>Measures all sets, prints them, and returns the modules that are worth their bits.</summary>

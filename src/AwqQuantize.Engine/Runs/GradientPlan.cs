@@ -45,5 +45,8 @@ public sealed record GradientPlan(int Slices, bool OnDisk, long MemoryBytes, lon
     public static int RowsOf(int rows, int slices, int slice) => (rows - slice + slices - 1) / slices;
 
     private static long Grams(LayerGraph layer) => layer.Linears.Where(l => l.KeepFloatReason is null)
-        .Sum(l => Enumerable.Range(0, CoupledRounding.Parts(l.Out)).Select(p => (long)CoupledRounding.Part(l.Out, p).Count).Sum(n => 4 * n * n));
+        .Sum(GramBytes);
+
+    /// <summary>Bytes of a linear's matrices.</summary>
+    public static long GramBytes(LinearSpec linear) => Enumerable.Range(0, CoupledRounding.Parts(linear.Out)).Select(p => (long)CoupledRounding.Part(linear.Out, p).Count).Sum(n => 4 * n * n);
 }

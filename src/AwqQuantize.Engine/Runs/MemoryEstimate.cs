@@ -62,7 +62,8 @@ public sealed class MemoryEstimate
 
     /// <summary>Bytes of the host beyond process and hidden states where a device does the work: the layer that is read ahead, and the codes of the one that is written.</summary>
     public long BesideDevice(ComputeDevice device) => device.HostOverhead + Slack
-        + Distinct().Max(l => 4 * l.ElementCount + l.Linears.Sum(x => (long)x.In * x.Out));
+        + Distinct().Max(l => 4 * l.ElementCount + l.Linears.Sum(x => (long)x.In * x.Out)
+            + (options.Settings.FollowsGradients ? l.Linears.Max(x => 4L * x.In * (2L * x.In + x.Out) + Coupled(x)) : 0));
 
     /// <summary>Bytes that a device needs for the widest layer, hidden states apart.</summary>
     /// <param name="device">Which.</param>
@@ -134,12 +135,20 @@ public sealed class MemoryEstimate
     }
 
     /// <summary>Rounding a linear, or judging candidates for linears that share an input.</summary>
-    private static long Bands(List<LinearSpec> readers)
+    private long Bands(List<LinearSpec> readers)
     {
         if (readers.Count == 0)
             return 0;
         var largest = readers.Max(l => 4L * l.In * l.Out);
-        return Math.Max(3 * Math.Min(RowBands.Bytes, largest), readers.Count > 1 ? readers.Sum(l => 4L * l.In * l.Out) + 2 * largest : largest);
+        var coupled = options.Settings.FollowsGradients ? readers.Max(Coupled) : 0;
+        return Math.Max(coupled, Math.Max(3 * Math.Min(RowBands.Bytes, largest), readers.Count > 1 ? readers.Sum(l => 4L * l.In * l.Out) + 2 * largest : largest));
+    }
+
+    /// <summary>Rounding rows together: errors and what follows from them, and the matrices of what the loss makes of the outputs.</summary>
+    private static long Coupled(LinearSpec linear)
+    {
+        var height = (long)CoupledRounding.Part(linear.Out, 0).Count;
+        return 4 * height * (5L * linear.In + 2 * height) + GradientPlan.GramBytes(linear);
     }
 
     /// <summary>Part of the tokens that the expert with most of them gets, who gets half as many again as is usual.</summary>
