@@ -16,11 +16,12 @@ internal static class MaximumBenchmark
 {
     private const int Length = 64;
 
-    /// <summary>maximum FOLDER [GROUP [ROWS]]</summary>
+    /// <summary>maximum FOLDER [GROUP [ROWS [STEPS]]]</summary>
     public static int Run(string[] args)
     {
         var group = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 32;
         var rows = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 16;
+        var steps = args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : (int?)null;
         var catalog = ArchitectureCatalog.Load(Path.Combine(Repository.Root, "module", "Architectures"));
         var place = Directory.CreateTempSubdirectory("awq-maximum-");
         var (all, worse) = (0, 0);
@@ -39,7 +40,7 @@ internal static class MaximumBenchmark
                         ForceCpu = true, GroupSize = group, SampleCount = rows, SequenceLength = Length, CalibrationData = [calibration], Seed = seed,
                     };
                     var ours = Divergence(reference, options, catalog);
-                    var best = Divergence(reference, options with { MaxQuality = true, SampleCount = 4 * rows }, catalog);
+                    var best = Divergence(reference, options with { MaxQuality = true, SampleCount = 4 * rows, TuningSteps = steps }, catalog);
                     all++;
                     worse += best > ours ? 1 : 0;
                     Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(model),-20} seed {seed}  default {ours:e3}  maximum {best:e3}  {best / ours:F3}{(best > ours ? "  worse" : "")}"));

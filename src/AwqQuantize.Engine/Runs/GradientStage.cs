@@ -44,12 +44,17 @@ internal static unsafe class GradientStage
     }
 
     /// <summary>What is known of a layer's linears.</summary>
-    public static LayerGradients Read(GradientPlan plan, LayerGraph layer, TokenRows rows, RunFolder run)
+    /// <param name="warn">Told of gradients that overflowed: stable id and text.</param>
+    public static LayerGradients Read(GradientPlan plan, LayerGraph layer, TokenRows rows, RunFolder run, Action<string, string> warn)
     {
+        var overflowed = new HashSet<string>();
         var norms = layer.Linears.Where(l => l.Expert < 0).ToDictionary(l => l.Module, _ => new float[rows.Tokens]);
         for (var slice = 0; slice < plan.Slices; slice++)
         {
             using var file = SafetensorsFile.Open(run.Gradients(layer.Index, slice));
+            foreach (var (name, entry) in file.Tensors.Where(t => t.Key.EndsWith(Norms, StringComparison.Ordinal)))
+                if (!IsFinite(new ReadOnlySpan<float>(file.Pointer(entry), checked((int)entry.ElementCount))))
+                    overflowed.Add(name[..^Norms.Length]);
             var count = GradientPlan.RowsOf(rows.Rows.Count, plan.Slices, slice);
             foreach (var module in norms.Keys.ToList())
             {
@@ -64,7 +69,19 @@ internal static unsafe class GradientStage
                     values.Slice(i * rows.Length, rows.Length).CopyTo(norms[module].AsSpan((slice + i * plan.Slices) * rows.Length));
             }
         }
-        return new LayerGradients(norms, rows.Length, module => ReadGrams(run.Gradients(layer.Index, 0), module));
+        if (overflowed.Count > 0)
+            warn("GradientsNotFinite", $"Layer {layer.Index}: the gradients of the model's loss by the outputs of {string.Join(", ", overflowed.Order(StringComparer.Ordinal))} overflowed; these are fitted to their outputs as such.");
+        foreach (var module in overflowed)
+            norms.Remove(module);
+        return new LayerGradients(norms, rows.Length, module => overflowed.Contains(module) ? null : ReadGrams(run.Gradients(layer.Index, 0), module));
+    }
+
+    private static bool IsFinite(ReadOnlySpan<float> values)
+    {
+        foreach (var value in values)
+            if (!float.IsFinite(value))
+                return false;
+        return true;
     }
 
     private static List<Tensor>? ReadGrams(string path, string module)

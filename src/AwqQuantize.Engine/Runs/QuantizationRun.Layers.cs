@@ -46,7 +46,7 @@ public sealed partial class QuantizationRun
                 foreach (var name in graph.Layers[i + 1].TensorNames.Where(folder.Tensors.ContainsKey))
                     folder.Prefetch(name);
             var quantizer = new LayerQuantizer(layer, hidden, settings, StayFloat(layer.Graph), batch, cancel, team,
-                plan.Gradients is { } known ? GradientStage.Read(known, layer.Graph, rows!, run) : null);
+                plan.Gradients is { } known ? GradientStage.Read(known, layer.Graph, rows!, run, Warn) : null);
             var outcome = quantizer.Run((detail, fraction) => meter.Layer(i, detail, fraction));
             foreach (var warning in outcome.Warnings)
                 Warn("LayerWarning", $"Layer {i}: {warning}");
