@@ -22,9 +22,11 @@ namespace AwqQuantize.Engine.Awq;
 /// <param name="cancel">Ends the work within a second or so.</param>
 public sealed class GradientWalk(DecoderModel model, IReadOnlyList<int[]> rows, int first, int step, string? folder, CancellationToken cancel)
 {
-    // Tokens that run at once, and elements of logits.
-    private const int Tokens = 1024;
-    private const long LogitElements = 1L << 22;
+    /// <summary>Tokens that run at once, unless a row is longer.</summary>
+    public const int Tokens = 1024;
+
+    /// <summary>Most elements of a chunk of logits, unless the vocabulary is larger; five such buffers live at once.</summary>
+    public const int LogitElements = 1 << 22;
 
     private readonly int length = rows[0].Length;
     private readonly ScalarType products = model.Compute.GradientType(model.Graph.HiddenSize);
@@ -46,7 +48,7 @@ public sealed class GradientWalk(DecoderModel model, IReadOnlyList<int[]> rows, 
         {
             for (var i = 0; i <= layers; i++)
             {
-                progress?.Invoke($"forwards, layer {i} of {layers}", 0.3 * i / layers);
+                progress?.Invoke(i == 0 ? "embedding" : $"forwards, layer {i} of {layers}", 0.3 * i / layers);
                 states.Add(New(i));
                 Forward(i, states);
             }

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace AwqQuantize.Engine.Calibration;
 
 /// <summary>
-/// What is remembered of the inputs x of some linears: the Gram matrix Σ x xᵀ, Σ |x|, the largest |x| and the token count. The
+/// What is remembered of the inputs x of some linears: the Gram matrix Σ x xᵀ (its tokens weighted, if that is wanted), Σ |x|, the largest |x| and the token count. The
 /// activations themselves are never kept.
 /// </summary>
 public sealed unsafe class InputStatistics : IDisposable

@@ -42,7 +42,7 @@ public sealed class LayerWeights : IDisposable
         return new Restored(() => exact = before);
     }
 
-    /// <summary>Sees the outputs of linears in a forward that is recorded for gradients, by module, and may put others in their place; null for none.</summary>
+    /// <summary>Sees the outputs of linears, by module, and may put others in their place; null for none.</summary>
     internal Func<string, Tensor, Tensor>? OutputProbe { get; set; }
 
     /// <summary>How often a tensor was changed, so that copies of it can follow.</summary>

@@ -6,10 +6,11 @@ namespace AwqQuantize.Engine.Runs;
 /// <summary>How the model's loss is followed back to the outputs of its linears: some rows at a time, for the hidden states before all layers are kept.</summary>
 /// <param name="Slices">Into which the calibration rows fall, evenly spread; the first of them gives the Gram matrices of the gradients.</param>
 /// <param name="OnDisk">Whether hidden states are kept on disk.</param>
-/// <param name="MemoryBytes">About.</param>
+/// <param name="WorkingBytes">Where layers run: one of them with what its gradients need, or the head. About.</param>
+/// <param name="HeldBytes">Of the host besides: the hidden states.</param>
 /// <param name="DiskBytes">In the run folder.</param>
 /// <param name="Work">All in all.</param>
-public sealed record GradientPlan(int Slices, bool OnDisk, long MemoryBytes, long DiskBytes, WorkEstimate Work)
+public sealed record GradientPlan(int Slices, bool OnDisk, long WorkingBytes, long HeldBytes, long DiskBytes, WorkEstimate Work)
 {
     // Enough for Gram matrices of the widest parts.
     private const int TokensOfSlice = 16_384;
@@ -30,15 +31,15 @@ public sealed record GradientPlan(int Slices, bool OnDisk, long MemoryBytes, lon
         var slices = (rows + most - 1) / most;
         var seen = (long)RowsOf(rows, slices, 0) * length;
         var states = 4L * graph.HiddenSize * seen * (graph.LayerCount + 1);
-        var layers = graph.Layers.Select(l => 4 * l.ElementCount + Grams(l) + Tuning.TuningMemory.Recording(l, graph.HiddenSize, Math.Max(length, 1024))).Max();
-        var head = 4L * graph.HiddenSize * graph.VocabularySize + 5 * 4L * Math.Max(1 << 22, graph.VocabularySize);
+        var layers = graph.Layers.Select(l => 4 * l.ElementCount + Grams(l) + Tuning.TuningMemory.Recording(l, graph.HiddenSize, Math.Max(length, GradientWalk.Tokens))).Max();
+        var head = 4L * graph.HiddenSize * graph.VocabularySize + 5 * 4L * Math.Max(GradientWalk.LogitElements, graph.VocabularySize);
         var onDisk = Math.Max(layers, head) + states > 0.9 * room;
         var tokens = (double)rows * length;
         var heads = 2.0 * 2 * graph.HiddenSize * graph.VocabularySize * tokens;
         var matrices = 2.0 * seen * graph.Layers.Sum(l => Grams(l) / 4);
         var disk = graph.Layers.Sum(Grams) + 4 * (long)tokens * graph.Layers.Sum(l => l.Linears.Count(x => x.Expert < 0));
         var work = new WorkEstimate(0, Forwards * forwardPerToken * tokens + heads + matrices, 0, 2 * disk) { Gradients = Forwards * forwardPerToken * tokens };
-        return new GradientPlan(slices, onDisk, Math.Max(layers, head) + (onDisk ? 0 : states), disk + (onDisk ? states : 0), work);
+        return new GradientPlan(slices, onDisk, Math.Max(layers, head), onDisk ? 0 : states, disk + (onDisk ? states : 0), work);
     }
 
     /// <summary>Rows of a slice: every so manyth.</summary>

@@ -72,7 +72,7 @@ public sealed record QuantizationPlan
     public bool HiddenStatesOnDevice { get; init; }
 
     /// <summary>Predicted peak of the (first) device's own memory, in bytes; 0 on the CPU.</summary>
-    public long DevicePeakMemory => Math.Max(DeviceLayerMemory + (HiddenStatesOnDevice ? HiddenStatesBytes : 0), Tuning?.DeviceBytes ?? 0);
+    public long DevicePeakMemory => Math.Max(DeviceLayerMemory + (HiddenStatesOnDevice ? HiddenStatesBytes : 0), Math.Max(Tuning?.DeviceBytes ?? 0, DeviceLayerMemory > 0 ? Gradients?.WorkingBytes ?? 0 : 0));
 
     /// <summary>Bytes of the hidden states, wherever they are.</summary>
     public required long HiddenStatesBytes { get; init; }
@@ -172,6 +172,7 @@ public sealed record QuantizationPlan
         var measuring = Working(0) + 4 * graph.Layers.Max(l => l.ElementCount);
         var measuredOnDisk = start + measuring + (sensitivity?.HiddenBytes ?? 0) > 0.9 * limit;
         measuring = sensitivity is null ? 0 : measuring + (measuredOnDisk ? 0 : sensitivity.HiddenBytes);
+        var followed = gradients is null ? 0 : gradients.HeldBytes + (onDevice > 0 ? memory.BesideDevice(team!.Lead) : gradients.WorkingBytes);
         var tuned = tuning is null ? 0 : tuning.MemoryBytes + (onDevice > 0 ? team!.Lead.HostOverhead : 0);
         return new QuantizationPlan
         {
@@ -180,7 +181,7 @@ public sealed record QuantizationPlan
             BitsPerWeight = bits, Weights = weights, Sensitivity = sensitivity, Gradients = gradients, Tuning = tuning, MeasuredOnDisk = measuredOnDisk,
             DiskBytes = rows == 0 ? tensors : 2 * (tensors + 2 * (sensitivity?.SpareWeights ?? 0)) + (onDisk ? 3 : 2) * memory.HiddenStates + (tuning?.DiskBytes ?? 0) + (gradients?.DiskBytes ?? 0), HiddenStatesOnDisk = onDisk,
             Batching = batching, LayerWork = work, Work = total, MemoryLimit = limit, HiddenStatesMemory = hidden,
-            PeakMemory = start + Math.Max(Math.Max(Math.Max(measuring, gradients?.MemoryBytes ?? 0), tuned), hidden + Working(batching.KeptInputBytes)),
+            PeakMemory = start + Math.Max(Math.Max(Math.Max(measuring, followed), tuned), hidden + Working(batching.KeptInputBytes)),
             DeviceLayerMemory = onDevice, HiddenStatesOnDevice = hiddenOnDevice, HiddenStatesBytes = memory.HiddenStates,
             Speed = speed,
             LayerSeconds = [.. work.Select(Seconds)], BeforeSeconds = Seconds(before), SensitivityShare = gradients is null ? 1 : Seconds(measured) / Seconds(before), AfterSeconds = Seconds(after),
