@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using AwqQuantize.Engine.Compute;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -86,6 +87,7 @@ public static unsafe class GroupDescent
     /// <param name="h">The group's part of H.</param>
     /// <param name="error">Of the group's weights; changed.</param>
     /// <returns>By how much the loss fell.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static double Row(QuantizedLinear linear, long row, int g, float* v, float* hv, float* c, float* h, float* error, bool refitScales)
     {
         var size = linear.GroupSize;

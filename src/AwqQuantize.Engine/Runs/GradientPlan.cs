@@ -15,9 +15,8 @@ public sealed record GradientPlan(int Slices, bool OnDisk, long WorkingBytes, lo
     // Enough for Gram matrices of the widest parts.
     private const int TokensOfSlice = 16_384;
 
-    // The forward, and what gradients of hidden states alone take: a forward that is recorded and its way back. Norms and activations
-    // are made in float32 all the same.
-    private const double Forwards = 4;
+    // The forward, and what gradients of hidden states alone take: a forward that is recorded, and its way back.
+    private const double Forwards = 3;
 
     /// <summary>Estimates.</summary>
     /// <param name="graph">The model.</param>

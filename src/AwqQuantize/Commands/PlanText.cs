@@ -19,6 +19,8 @@ internal static class PlanText
             text.Append($" {s.Sets.Count} sets of linears are measured, each alone in 4 bits ({s.LayerForwards} forwards of a layer over {s.MeasuredPieces * s.PieceLength} tokens, about {s.ForwardEquivalents:0.##} forwards of the calibration text);");
             text.Append($" the {s.Shortlist} that change the most are followed to the logits, and up to {s.SpareWeights} of {plan.Weights} weights stay in float16.");
         }
+        if (plan.Gradients is { } gradients)
+            text.Append($" The model's loss is followed back to the outputs of all linears{(gradients.Slices > 1 ? $", {gradients.Slices} parts of the rows one after another" : "")}.");
         if (plan.Tuning is { } tuning)
             text.Append($" Then up to {tuning.Steps} steps of end-to-end tuning of group scales, norms{(tuning.TunesCodes ? ", biases and codes" : " and biases")} over {tuning.TokensPerStep} tokens each.");
         text.Append($" Needs about {Display.Size(plan.PeakMemory)} of memory");
