@@ -18,7 +18,7 @@ internal static class MachineBenchmark
             // As a run measures it, in a process that has just begun.
             using var folder = ModelFolder.Open(model);
             var graph = ArchitectureCatalog.Load(Path.Combine(Repository.Root, "module", "Architectures")).Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
-            Console.WriteLine(MachineSpeed.Measure(ComputeDevice.Host, graph));
+            Console.WriteLine(MachineSpeed.Measure(ComputeDevice.Host, graph, 512));
         }
         Console.WriteLine($"threads={get_num_threads()} processors={Environment.ProcessorCount}");
         foreach (var (m, k, n) in new[] { (2048, 576, 576), (2048, 576, 1536), (2048, 1536, 576), (2048, 4096, 4096), (512, 2048, 512), (1536, 2048, 1536), (384, 1536, 128), (4096, 4096, 128) })

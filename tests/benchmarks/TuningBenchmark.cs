@@ -81,8 +81,9 @@ internal static class TuningBenchmark
     private static (double Seconds, double Bytes) Predicted(ModelGraph graph, int groupSize, TuningSettings settings, TokenRows rows, ComputeDevice device)
     {
         var none = new Dictionary<string, string>();
-        var forward = graph.Layers.Sum(l => WorkEstimate.Of(l, none, new AwqSettings { GroupSize = groupSize }, rows.Tokens, rows.Length).Forward) / rows.Tokens;
+        var speed = MachineSpeed.Measure(device, graph, rows.Length);
+        var forward = graph.Layers.Sum(l => WorkEstimate.Of(l, none, new AwqSettings { GroupSize = groupSize }, rows.Tokens, rows.Length, speed.Layer?.Forward).Forward) / rows.Tokens;
         var plan = TuningPlan.Make(graph, settings, groupSize, forward, rows.Tokens, graph.Layers.Sum(l => l.Linears.Sum(x => (long)x.In * x.Out)), !device.IsHost);
-        return (plan.Work.Seconds(MachineSpeed.Measure(device, graph)), plan.MemoryBytes + MemoryEstimate.FreshProcess);
+        return (plan.Work.Seconds(speed), plan.MemoryBytes + MemoryEstimate.FreshProcess);
     }
 }

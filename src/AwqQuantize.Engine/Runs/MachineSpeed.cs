@@ -12,6 +12,7 @@ namespace AwqQuantize.Engine.Runs;
 /// <param name="FitRate">Weights per second whose ranges are fitted.</param>
 public sealed record MachineSpeed(double MatrixRate, double FitRate)
 {
+    // Seconds that each measurement takes.
     private const double Patience = 1;
 
     // What a long run reaches of the rate of one call that is made again and again, where matrices are narrow and where they are wide.
@@ -23,6 +24,9 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
     /// <summary>The same of the products of tuning, with what it takes to bring them into the type that they are made in.</summary>
     public double GradientRate { get; init; } = MatrixRate;
 
+    /// <summary>What the model's layers take beside their products; null where it was not measured.</summary>
+    public LayerSpeed? Layer { get; init; }
+
     /// <summary>Whether finished layers are written, and later ones read, while one is worked on.</summary>
     public bool WritesBehind { get; init; }
 
@@ -31,15 +35,18 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
 
     private static readonly Dictionary<(string, long, long), MachineSpeed> Measured = [];
 
-    /// <summary>Measures for about two seconds; the answer for a device and widths is remembered.</summary>
+    /// <summary>Measures for some seconds; the answer for a device and widths is remembered, but for what a layer takes.</summary>
     /// <param name="device">Where layers run.</param>
     /// <param name="graph">Gives the widths: narrow matrices are slower.</param>
-    public static MachineSpeed Measure(ComputeDevice device, ModelGraph graph)
+    /// <param name="length">Tokens per row.</param>
+    public static MachineSpeed Measure(ComputeDevice device, ModelGraph graph, int length)
     {
         var widest = graph.Layers.SelectMany(l => l.Linears).Where(l => l.Expert < 0).Select(l => l.Out).DefaultIfEmpty(graph.HiddenSize).Max();
         // A device needs wider products to show what it can do.
         var most = device.IsHost ? 2048 : 4096;
-        return Measure(device, Math.Min(graph.HiddenSize, most), Math.Min(widest, 2 * most), device.ForwardType(graph.HiddenSize), device.GradientType(graph.HiddenSize));
+        var speed = Measure(device, Math.Min(graph.HiddenSize, most), Math.Min(widest, 2 * most), device.ForwardType(graph.HiddenSize), device.GradientType(graph.HiddenSize));
+        return device.IsHost && LayerSpeed.Measure(graph, length, speed) is { } layer
+            ? speed with { Layer = layer, GradientRate = speed.GradientRate * layer.Forward / layer.Gradients } : speed;
     }
 
     private static MachineSpeed Measure(ComputeDevice device, long inputs, long outputs, ScalarType type, ScalarType gradients)
@@ -114,7 +121,7 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
     /// Runs per second, over a while, so that what else the machine does counts; of the quicker runs, for a process that has just
     /// begun still compiles its own code on some of the cores.
     /// </summary>
-    private static double Rate(Action work, Action wait)
+    internal static double Rate(Action work, Action wait, double patience = Patience)
     {
         work();
         wait();
@@ -127,7 +134,7 @@ public sealed record MachineSpeed(double MatrixRate, double FitRate)
             wait();
             times.Add(Stopwatch.GetElapsedTime(begun));
         }
-        while (times.Count < 4 || Stopwatch.GetElapsedTime(start).TotalSeconds < Patience);
+        while (times.Count < 4 || Stopwatch.GetElapsedTime(start).TotalSeconds < patience);
         times.Sort();
         return 1 / times[times.Count / 4].TotalSeconds;
     }

@@ -149,7 +149,7 @@ public sealed record QuantizationPlan
                 weights += size;
                 packed += QuantizedBytes(size, options.GroupSize);
             }
-            work.Add(WorkEstimate.Of(layer, kept, settings, (long)rows * length, length));
+            work.Add(WorkEstimate.Of(layer, kept, settings, (long)rows * length, length, speed?.Layer?.Forward));
         }
         var carried = graph.OuterTensors.Concat(graph.Layers.SelectMany(l => l.Parameters.Select(p => p.Stored))).Distinct()
             .Sum(t => t.Shape.Aggregate(t.KeepFloat32 ? 4L : 2L, (a, b) => a * b));
@@ -159,7 +159,7 @@ public sealed record QuantizationPlan
             ? SensitivityPlan.Make(graph, l => ModuleSelection.StayFloat(l, options.GroupSize, options.ExcludeModule), bits, options.MaxBitsPerWeight, rows, length) : null;
         var total = work.Aggregate(WorkEstimate.None, (a, b) => a + b) + Surroundings(graph, folder, work, rows, length, tensors);
         var forwardPerToken = work.Sum(w => w.Forward) / Math.Max(1, (double)rows * length);
-        var measured = sensitivity is null ? WorkEstimate.None : Measuring(graph, options, sensitivity, forwardPerToken);
+        var measured = sensitivity is null ? WorkEstimate.None : Measuring(graph, options, sensitivity, forwardPerToken, speed?.Layer?.Forward);
         var gradients = options.Settings.FollowsGradients && rows > 0 ? GradientPlan.Make(graph, rows, length, forwardPerToken, limit - start) : null;
         var before = measured + (gradients?.Work ?? WorkEstimate.None);
         var tuning = rows == 0 ? null : Tune(options.Tuning) ?? (options.TuningSteps is null ? Small(Tune(TuningSettings.Short((long)rows * length, onDevice > 0))) : null);
@@ -220,7 +220,7 @@ public sealed record QuantizationPlan
     };
 
     /// <summary>Each set is quantised on its own; all streams go through the layers, those of the shortlist on to the logits.</summary>
-    private static WorkEstimate Measuring(ModelGraph graph, QuantizationOptions options, SensitivityPlan plan, double forwardPerToken)
+    private static WorkEstimate Measuring(ModelGraph graph, QuantizationOptions options, SensitivityPlan plan, double forwardPerToken, double? beside)
     {
         var settings = SensitivityStage.Settings(options);
         var statistics = (long)plan.StatisticsPieces * plan.PieceLength;
@@ -231,7 +231,7 @@ public sealed record QuantizationPlan
         {
             var layer = graph.Layers[set.Layer];
             var others = layer.Linears.Where(l => !set.Modules.Contains(l.Module)).ToDictionary(l => l.Module, _ => "");
-            total += WorkEstimate.Of(layer, others, settings, statistics, plan.PieceLength);
+            total += WorkEstimate.Of(layer, others, settings, statistics, plan.PieceLength, beside);
         }
         return total;
     }

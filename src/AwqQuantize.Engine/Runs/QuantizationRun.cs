@@ -86,7 +86,7 @@ public sealed partial class QuantizationRun : IDisposable
             if (options.MaxQuality && !team.Lead.IsHost)
                 Warn("MaxQualityOnDevice", $"-MaxQuality is made for the CPU; on {team} sums are made in another order and forwards in {team.Lead.ForwardType(graph.HiddenSize)}, so the result may differ from the CPU's.");
             if (!team.Lead.IsHost || plan.Duration > WorthMeasuring)
-                plan = MakePlan(MachineSpeed.Measure(team.Lead, graph));
+                plan = MakePlan(MachineSpeed.Measure(team.Lead, graph, rows!.Length));
         }
         catch
         {

@@ -64,23 +64,22 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
     /// <param name="settings">What is done.</param>
     /// <param name="tokens">Calibration tokens; 0 for plain rounding.</param>
     /// <param name="length">Tokens per row.</param>
-    public static WorkEstimate Of(LayerGraph layer, IReadOnlyDictionary<string, string> stayFloat, AwqSettings settings, long tokens, int length)
+    /// <param name="beside">How many times longer a forward takes than its products (<see cref="LayerSpeed.Forward"/>); null for what is usual.</param>
+    public static WorkEstimate Of(LayerGraph layer, IReadOnlyDictionary<string, string> stayFloat, AwqSettings settings, long tokens, int length, double? beside = null)
     {
         var bytes = layer.Parameters.Sum(p => p.Shape.Aggregate(2.0, (a, b) => a * b)) * 1.6;
         var quantized = layer.Linears.Where(l => !stayFloat.ContainsKey(l.Module)).ToList();
         if (tokens == 0)
             return new WorkEstimate(0, 0, quantized.Sum(l => 0.15 * l.In * l.Out), bytes);
         var hidden = layer.Blocks[0] is var first ? layer.Linears.Where(l => l.Site == first.InputSite).Select(l => l.In).DefaultIfEmpty(1).Max() : 1;
-        // Norms, activations and softmax weigh more where the layers are narrow.
-        var elementwise = 1 + 340.0 / hidden;
+        var elementwise = beside ?? LayerSpeed.UsualForward(hidden);
         double forward = 0, matrix = 0, fits = 0;
         for (var block = 0; block < layer.BlockCount; block++)
         {
             var blocks = layer.Steps[block];
-            var sites = layer.SitesOf(block);
-            var last = sites[^1];
-            var own = layer.Linears.Where(l => sites.Contains(l.Site) || l.Expert >= 0 && blocks.Any(b => l.Site.StartsWith(b.Name + ".", StringComparison.Ordinal))).ToList();
-            var all = own.Sum(l => Operations(l, layer, tokens)) + blocks.OfType<AttentionSpec>().Sum(a => 2.0 * tokens * length * a.Heads * a.HeadDim);
+            var last = layer.SitesOf(block)[^1];
+            var own = Own(layer, block);
+            var all = Operations(layer, block, tokens, length);
             var end = blocks[0] is MixtureSpec or AttentionMixtureSpec ? [] : own.Where(l => l.Site == last).ToList();
             var tail = end.Sum(l => Operations(l, layer, tokens));
             // For the tokens whose last inputs are kept, only their readers run again to leave the block.
@@ -112,6 +111,22 @@ public sealed record WorkEstimate(double Forward, double Matrix, double Fits, do
 
     /// <summary>How much more of the peak wide matrices reach: twice as much at 4096 columns (figures in tests/benchmarks).</summary>
     private static double Wide(double columns) => Math.Pow(Math.Clamp(columns / 576, 0.5, 8), 0.35);
+
+    /// <summary>Floating-point operations of the matrix products of a forward.</summary>
+    /// <param name="layer">Its shape.</param>
+    /// <param name="tokens">In all.</param>
+    /// <param name="length">Tokens per row.</param>
+    internal static double Operations(LayerGraph layer, long tokens, int length) => Enumerable.Range(0, layer.BlockCount).Sum(b => Operations(layer, b, tokens, length));
+
+    private static double Operations(LayerGraph layer, int block, long tokens, int length) =>
+        Own(layer, block).Sum(l => Operations(l, layer, tokens)) + layer.Steps[block].OfType<AttentionSpec>().Sum(a => 2.0 * tokens * length * a.Heads * a.HeadDim);
+
+    /// <summary>A block's linears.</summary>
+    private static List<LinearSpec> Own(LayerGraph layer, int block)
+    {
+        var sites = layer.SitesOf(block);
+        return [.. layer.Linears.Where(l => sites.Contains(l.Site) || l.Expert >= 0 && layer.Steps[block].Any(b => l.Site.StartsWith(b.Name + ".", StringComparison.Ordinal)))];
+    }
 
     private static double Operations(LinearSpec linear, LayerGraph layer, long tokens) => 2.0 * linear.In * linear.Out * tokens * Share(linear, layer);
 

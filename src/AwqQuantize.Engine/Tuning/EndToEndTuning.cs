@@ -112,23 +112,21 @@ public sealed class EndToEndTuning : IDisposable
             state.Before = state.Best = HeldOut();
             folder.Save(State, state);
         }
+        var latest = state.Best;
         while (state.Step < settings.Steps)
         {
             cancel.ThrowIfCancellationRequested();
             if (state.Step < ScaleSteps && state.Fruitless >= settings.Patience)
-            {
-                state.Step = ScaleSteps;
-                continue;
-            }
+                (state.Step, state.Fruitless) = (state.Step + (ScaleSteps - state.Step) / 2, 0);
             state.Step++;
-            progress?.Invoke($"step {state.Step} of {settings.Steps}, held-out KL {state.Best:g3} (before {state.Before:g3})", Teaching + (1 - Teaching) * state.Step / settings.Steps);
+            progress?.Invoke($"step {state.Step} of {settings.Steps}, held-out KL {latest:g3} (best {state.Best:g3}, before {state.Before:g3})", Teaching + (1 - Teaching) * state.Step / settings.Steps);
             Guarded(() => Step(state.Step));
             if (state.Step % settings.Interval != 0 && state.Step != settings.Steps && state.Step != ScaleSteps)
                 continue;
-            var now = HeldOut();
-            if (now < state.Best)
+            latest = HeldOut();
+            if (latest < state.Best)
             {
-                (state.Best, state.BestStep, state.Fruitless) = (now, state.Step, 0);
+                (state.Best, state.BestStep, state.Fruitless) = (latest, state.Step, 0);
                 folder.SaveBest(layers.SelectMany(l => l.Payloads()).Concat(OuterPayloads()));
             }
             else
@@ -155,8 +153,8 @@ public sealed class EndToEndTuning : IDisposable
 
     /// <summary>
     /// Steps in which codes stay. What the scales can mend is mended first; then the codes move with them. Both parts begin with wide
-    /// steps and end with narrow ones, and while codes move the model may become worse before it becomes better: only the first part
-    /// ends early.
+    /// steps and end with narrow ones, and while codes move the model may become worse before it becomes better. In the first part wide
+    /// steps that bring nothing are cut short: it goes on in the middle of what is left of it, where they are narrower.
     /// </summary>
     private int ScaleSteps => TunesCodes ? settings.Steps / 4 : settings.Steps;
 

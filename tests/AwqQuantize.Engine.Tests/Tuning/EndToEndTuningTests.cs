@@ -182,6 +182,20 @@ public sealed class EndToEndTuningTests(QuantizedSample sample) : IClassFixture<
         Assert.False(File.Exists(Files("a").Best));
     }
 
+    /// <summary>Of steps so wide that they bring nothing fewer are made; the narrow ones at the end mend what they can.</summary>
+    [Theory]
+    [InlineData(0.03, true)]
+    [InlineData(0.08, false)]
+    public void WideStepsThatBringNothingAreCutShort(double rate, bool mends)
+    {
+        var steps = 0;
+        var outcome = Tune("a", Small with { Steps = 120, Interval = 5, Patience = 2, ScaleRate = rate }, _ => steps++);
+        Assert.InRange(steps, 30, 90);
+        // In the second half of the steps, which are never all made, or not at all.
+        Assert.InRange(outcome.BestStep, mends ? 61 : 0, mends ? 120 : 0);
+        Assert.Equal(mends, outcome.KlAfter < outcome.KlBefore);
+    }
+
     private TuningOutcome Tune(string name, TuningSettings settings, Action<string>? probe = null, CancellationToken cancel = default, ComputeDevice? device = null, bool codes = false)
     {
         Directory.CreateDirectory(temporary.File(name));
