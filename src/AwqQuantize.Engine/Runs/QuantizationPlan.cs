@@ -191,8 +191,8 @@ public sealed record QuantizationPlan
         double Seconds(WorkEstimate part) => speed is null ? part.Matrix + part.Fits + part.Bytes : part.Seconds(speed);
 
         TuningPlan? Tune(TuningSettings? tuned) => tuned is null ? null
-            : TuningPlan.Make(graph, onDevice > 0 && options.Tuning is not null ? tuned.OnDevice(weights, options.TuningSteps is not null, (long)(0.9 * free)) : tuned, options.GroupSize,
-                forwardPerToken, (long)rows * length, weights, onDevice > 0);
+            : TuningPlan.Make(graph, options.Tuning is null ? tuned : onDevice > 0 ? tuned.OnDevice(weights, options.TuningSteps is not null, (long)(0.9 * free)) : tuned.OnHost(weights, options.TuningSteps is not null),
+                options.GroupSize, forwardPerToken, (long)rows * length, weights, onDevice > 0);
 
         // Nobody asked for it, so it stays within what the layers may take, and within what the user says; what happens to be free at
         // the moment decides nothing about the result. On a device it is for models that fit as a whole: to read layers again at each

@@ -17,6 +17,8 @@ public sealed record TuningSettings
     // Weights from which on more tokens for a step bring more than more steps do.
     private const long Large = 1 << 24;
 
+    private const int LargeInterval = 10;
+
     // What fewer held-out tokens say is chance.
     private const long FewestHeldOut = 2048;
 
@@ -29,6 +31,15 @@ public sealed record TuningSettings
     /// <returns>Null where they are too few.</returns>
     public static TuningSettings? Short(long tokens, bool onDevice = false) => tokens < EnoughTokens ? null
         : new() { Steps = (int)Math.Min(64, tokens / TokensPerShortStep), CodeRate = 0, HiddenWeight = 0, ScaleRate = 0.0015, Interval = int.MaxValue, HeldOutTokens = 2048, MemoryBytes = onDevice ? MemoryOfDevices : 1 << 30 };
+
+    /// <summary>
+    /// The same for a model on the CPU. What 1024 tokens say of each of many codes is mostly chance, and a hundred million codes that
+    /// follow chance make a model worse that was rounded well: as many tokens are seen in fewer and wider steps.
+    /// </summary>
+    /// <param name="weights">Quantised weights.</param>
+    /// <param name="asMany">Whether the number of steps was asked for.</param>
+    public TuningSettings OnHost(long weights, bool asMany) => weights < Large ? this
+        : this with { TokensPerStep = 4 * TokensPerStep, Steps = asMany ? Steps : Steps / 4, ScaleRate = 2 * ScaleRate, FloatRate = 2 * FloatRate, Interval = LargeInterval };
 
     /// <summary>
     /// The same where a device computes that has its own memory. It makes more of a larger model in less time, and what few tokens say of

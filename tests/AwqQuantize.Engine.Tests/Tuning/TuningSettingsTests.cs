@@ -21,6 +21,18 @@ public sealed class TuningSettingsTests
     [InlineData(1 << 20)]
     public void AShortTuningJudgesByFewer(long tokens) => Assert.Equal(2048, TuningSettings.Short(tokens)!.HeldOutOf(tokens));
 
+    /// <summary>The CPU sees as many tokens of a large model as of a small one, in fewer steps, unless their number was asked for.</summary>
+    [Theory]
+    [InlineData(1 << 20, false, 600, 1024)]
+    [InlineData(1 << 27, false, 150, 4096)]
+    [InlineData(1 << 27, true, 600, 4096)]
+    public void TheCpuMakesFewerAndLargerStepsWithLargeModels(long weights, bool asMany, int steps, int tokens)
+    {
+        var (usual, settings) = (new TuningSettings(), new TuningSettings().OnHost(weights, asMany));
+        Assert.Equal((steps, tokens), (settings.Steps, settings.TokensPerStep));
+        Assert.Equal(tokens > usual.TokensPerStep, settings.ScaleRate > usual.ScaleRate && settings.FloatRate > usual.FloatRate);
+    }
+
     /// <summary>A device makes larger steps with large models, as many as were asked for, else as many tokens as it has the time for.</summary>
     [Theory]
     [InlineData(1 << 20, false, 600, 1024)]
