@@ -17,6 +17,7 @@ public sealed record TuningSettings
     // Weights from which on more tokens for a step bring more than more steps do.
     private const long Large = 1 << 24;
 
+    // Of so few steps they are looked at more often.
     private const int LargeInterval = 10;
 
     // What fewer held-out tokens say is chance.

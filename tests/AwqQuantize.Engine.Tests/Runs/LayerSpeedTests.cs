@@ -1,6 +1,6 @@
 using AwqQuantize.Engine.Architectures;
-using AwqQuantize.Engine.Checkpoints;
 using AwqQuantize.Engine.Compute;
+using AwqQuantize.Engine.Evaluation;
 using AwqQuantize.Engine.Runs;
 
 namespace AwqQuantize.Engine.Tests.Runs;
@@ -43,7 +43,7 @@ public sealed class LayerSpeedTests
 
     private static ModelGraph Graph(string family)
     {
-        using var folder = ModelFolder.Open(SharedData.Repository($"tests/data/tiny/{family}"));
-        return Repository.Catalog.Resolve(folder.Config.Root, folder.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape));
+        using var source = ModelSource.Open(SharedData.Repository($"tests/data/tiny/{family}"), Repository.Catalog);
+        return source.Graph;
     }
 }
